@@ -1,0 +1,118 @@
+"""What every spec is: a frozen, validated value whose fields decide a step's numbers, and nothing else.
+
+`Spec` is one family of types for YAML, canonical JSON, the wire (a protobuf message with the same fields) and the
+published JSON Schema. `OneOf` is protobuf's `oneof`: exactly one member is set, so a parameter cannot reach the
+wrong method.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+    Strict,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+LARGEST_EXACT_INTEGER = 2**53
+
+
+def plain_number(value: JsonValue) -> JsonValue:
+    """JSON with one spelling for each number: `4.0` becomes `4`, so that both wires give one key."""
+    if isinstance(value, dict):
+        return {str(name): plain_number(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [plain_number(member) for member in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("numbers must be finite")
+        return int(value) if value.is_integer() and abs(value) <= LARGEST_EXACT_INTEGER else value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT_INTEGER:
+        raise ValueError("integers beyond 2**53 do not survive every wire")
+    return value
+
+
+PlainJson = Annotated[JsonValue, BeforeValidator(plain_number)]
+PlainObject = Annotated[dict[str, PlainJson], BeforeValidator(plain_number)]
+
+
+A_LIST = Strict(False)  # beside a tuple's type: a YAML or JSON list may fill it
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, closed (an unknown field is an error), numbers not read from strings."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def replace(self, **changes: Any) -> Self:
+        """The same spec with some fields changed, validated again."""
+        return type(self).model_validate({**dict(self), **changes})
+
+
+class OneOf(Spec):
+    """Exactly one member is set. Where a member needs no parameter, its bare name will do: `encoder: conv_encoder`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {value: {}} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        chosen = [name for name, member in self if member is not None]
+        if len(chosen) != 1:
+            raise ValueError(f"exactly one of {', '.join(type(self).model_fields)}")
+        return self
+
+    @property
+    def selected(self) -> tuple[str, Spec]:
+        """The name of the member that is set, and the member."""
+        return next((name, member) for name, member in self if member is not None)
+
+    @property
+    def word(self) -> str:
+        """The name of the member that is set."""
+        return self.selected[0]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler.resolve_ref_schema(handler(schema))
+        members: dict[str, Any] = described["properties"]
+        for member in members.values():
+            member.pop("default", None)
+            if "anyOf" in member:
+                member.update(next(option for option in member.pop("anyOf") if option != {"type": "null"}))
+        one_member = {**described, "minProperties": 1, "maxProperties": 1}
+        names = {"type": "string", "enum": list(members)}
+        described.clear()
+        described |= {"title": cls.__name__, "description": one_member.pop("description", ""), "anyOf": [one_member, names]}
+        return described
+
+
+class Plugin(Spec):
+    """A user's own part, by entry point or `module:name`. Its source digest is in the key: an edited loss is a new step."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z_][\w.:-]*$")]
+    """Entry point or `module:name`."""
+    parameters: PlainObject = Field(default_factory=dict)
+    """Keyword arguments, as JSON."""
+    source_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """sha256 of the source, filled in at submission."""

@@ -1,0 +1,114 @@
+"""Canonical JSON and step keys: what was asked for, hashed; never protobuf bytes, never a commit.
+
+A field at its default is left out, so a hyperparameter added later rekeys nothing; defaults never change. Numbers are
+written by declared type: `4` in YAML is `4.0` where the field is a float.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from disentanglement.errors import SpecError
+from disentanglement.specs.base import Spec
+from disentanglement.specs.steps import EvaluateSpec, PostprocessSpec, Step, StepSpec, TrainSpec
+
+CONTRACTS: dict[str, int] = {"train": 1, "postprocess": 1, "evaluate": 1}
+"""Bumped by hand when the same spec would give other numbers. A member of a step (an objective, a metric) may have
+a version of its own under `<step>.<member>`, 1 where it is missing."""
+
+KEY_PATTERN = re.compile(r"(?P<dataset>[a-z][a-z0-9_]*)\.(?P<method>[a-z][a-z0-9_]*)\.(?P<digest>[a-z2-7]{52})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StepKey:
+    """`<data set>.<method>.<base32 of a sha256>`: readable, and a cell is one prefix."""
+
+    dataset: str
+    method: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}.{self.method}.{self.digest}"
+
+    @property
+    def cell(self) -> str:
+        """`<data set>.<method>`."""
+        return f"{self.dataset}.{self.method}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The inverse of `str`; anything else is a `SpecError`."""
+        match = KEY_PATTERN.fullmatch(text)
+        if match is None:
+            raise SpecError.of("step_key", "<data set>.<method>.<52 characters of base32>", text)
+        return cls(**match.groupdict())
+
+
+def canonical(spec: Spec) -> dict[str, Any]:
+    """The spec as plain JSON without fields at their defaults."""
+    plain: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
+    return plain
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted members, no spaces, no non-finite number, no negative zero."""
+    return json.dumps(
+        _without_negative_zero(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+
+
+def contract_version(step: Step, member: str) -> str:
+    """`<version of the step>.<version of its member>`, e.g. of `evaluate` and `mig`."""
+    return f"{CONTRACTS[step]}.{CONTRACTS.get(f'{step}.{member}', 1)}"
+
+
+def step_of(spec: StepSpec) -> tuple[Step, str]:
+    """The step that a spec belongs to and the member that decides its contract."""
+    match spec:
+        case TrainSpec():
+            return "train", spec.objective.word
+        case PostprocessSpec():
+            return "postprocess", spec.representation.word
+        case EvaluateSpec():
+            return "evaluate", spec.metric.word
+
+
+def step_key(spec: StepSpec, upstream: Sequence[StepKey] = ()) -> StepKey:
+    """The key of a resolved spec given the keys of the steps before it.
+
+    Raises:
+        SpecError: a training spec whose data set has no digest yet.
+    """
+    step, member = step_of(spec)
+    if isinstance(spec, TrainSpec):
+        if not spec.dataset.digest:
+            raise SpecError.of("dataset.digest", "the digest of the arrays, resolved before keys are made", "none")
+        dataset, method = spec.dataset.name, spec.objective.method
+    else:
+        dataset, method = upstream[0].dataset, upstream[0].method
+    identity = {
+        "step": step,
+        "contract": contract_version(step, member),
+        "spec": canonical(spec),
+        "upstream": [str(key) for key in upstream],
+    }
+    sha256 = hashlib.sha256(canonical_json(identity).encode()).digest()
+    return StepKey(dataset, method, base64.b32encode(sha256).decode().rstrip("=").lower())
+
+
+def _without_negative_zero(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _without_negative_zero(member) for name, member in value.items()}
+        case list() | tuple():
+            return [_without_negative_zero(member) for member in value]
+        case float() if value == 0.0:
+            return 0.0
+        case _:
+            return value
