@@ -1,0 +1,137 @@
+"""A bounded pool of worker processes, spawned and never forked, driven from one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from disentanglement.errors import ResourceExhausted, Unavailable
+from disentanglement.specs import THREADS_PER_STEP
+from disentanglement.steps.messages import StepResult, error_from_plain, item_to_plain, line
+from disentanglement.steps.progress import Progress, Report, silent
+from disentanglement.studies.pending import WorkItem
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 20.0
+LINE_LIMIT = 1 << 22
+ONE_THREAD = {
+    name: str(THREADS_PER_STEP)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+}
+
+
+class WorkerPool:
+    """Runs work items in `size` processes; at most `queue_limit` more may wait."""
+
+    def __init__(self, size: int, *, env: Mapping[str, str], queue_limit: int | None = None) -> None:
+        self.size = size
+        self._env = {**env, **ONE_THREAD}
+        self._queue_limit = queue_limit
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[asyncio.subprocess.Process] = []
+        self._waiting = 0
+
+    async def run(
+        self, item: WorkItem, *, report: Report = silent, recompute: bool = False, grace_s: float = STOP_GRACE_S
+    ) -> StepResult:
+        """Runs one item. Cancelling the call asks the step to checkpoint and stop, and waits `grace_s` for it.
+
+        Raises:
+            ResourceExhausted: the queue is full.
+            Unavailable: the worker process died.
+            DisentanglementError: whatever the step raised.
+        """
+        if self._queue_limit is not None and self._free.locked() and self._waiting >= self._queue_limit:
+            raise ResourceExhausted(f"{self._waiting} steps are waiting already, the limit is {self._queue_limit}")
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            return await self._run_in_worker(item, report, recompute, grace_s)
+        finally:
+            self._free.release()
+
+    async def close(self) -> None:
+        """Ends idle workers; call it when no item runs any more."""
+        idle, self._idle = self._idle, []
+        for process in idle:
+            await _end(process)
+
+    async def _run_in_worker(self, item: WorkItem, report: Report, recompute: bool, grace_s: float) -> StepResult:
+        process = await self._worker()
+        try:
+            _send(process, {"run": item_to_plain(item), "recompute": recompute})
+            answer = await _answer(process, report)
+        except asyncio.CancelledError:
+            await _stop(process, grace_s)
+            raise
+        if answer is None:
+            code = await process.wait()
+            raise Unavailable(f"the worker process died with exit code {code} while running {item.step} {item.key}")
+        self._idle.append(process)
+        if "error" in answer:
+            raise error_from_plain(answer["error"])
+        return StepResult(**answer["result"])
+
+    async def _worker(self) -> asyncio.subprocess.Process:
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "disentanglement.steps.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._env,
+            limit=LINE_LIMIT,
+        )
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's environment with some settings replaced."""
+    return {**os.environ, **settings}
+
+
+def _send(process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line(message))
+
+
+async def _answer(process: asyncio.subprocess.Process, report: Report) -> dict[str, Any] | None:
+    """The result or error; None when the process ended without one."""
+    assert process.stdout is not None
+    while text := await process.stdout.readline():
+        message: dict[str, Any] = json.loads(text)
+        if "progress" not in message:
+            return message
+        report(Progress.from_plain(message["progress"]))
+    return None
+
+
+async def _stop(process: asyncio.subprocess.Process, grace_s: float) -> None:
+    """Asks a busy worker to stop, then ends it; kills it when it does not listen."""
+    if process.returncode is None:
+        _send(process, {"stop": True})
+    await _end(process, grace_s)
+
+
+async def _end(process: asyncio.subprocess.Process, grace_s: float = STOP_GRACE_S) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(grace_s):
+            await process.communicate()
+    except TimeoutError:
+        log.warning("worker did not stop in time", extra={"pid": process.pid, "grace_s": grace_s})
+        process.kill()
+        await process.wait()
