@@ -1,0 +1,1 @@
+"""Networks, objectives and their training, on torch."""

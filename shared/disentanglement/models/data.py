@@ -1,0 +1,56 @@
+"""Images as they are stored, on the device, gathered by row. Shapes: P stored points, B batch, H, W, C image."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from disentanglement.errors import SpecError
+
+
+class TrainingData:
+    """All stored images of a data set as uint8: `[P, H, W, C]`, or bits `[P, H, W / 8]` of binary one-channel images."""
+
+    def __init__(self, stored: NDArray[np.uint8], *, device: torch.device | str = "cpu") -> None:
+        """On a CPU the array is shared, not copied: a memory map stays one. The first pixel is a byte's highest bit."""
+        if stored.dtype != np.uint8 or stored.ndim not in (3, 4):
+            raise SpecError.of("images", "uint8 [P, H, W, C], or packed [P, H, W / 8]", f"{stored.dtype} {stored.shape}")
+        self._stored = share(stored).to(device)
+        self.packed = stored.ndim == 3
+        self._shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+
+    def __len__(self) -> int:
+        return self._stored.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie."""
+        return self._stored.device
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of an image."""
+        if self.packed:
+            _, height, columns = self._stored.shape
+            return height, 8 * columns, 1
+        height, width, channels = self._stored.shape[1:]
+        return height, width, channels
+
+    def images(self, rows_B: Tensor | slice) -> Tensor:
+        """Images `[B, H, W, C]` as float32 in [0, 1]."""
+        stored = self._stored[rows_B] if isinstance(rows_B, slice) else self._stored.index_select(0, rows_B)
+        if not self.packed:
+            return stored.to(torch.float32) / 255
+        bits = (stored.unsqueeze(-1) >> self._shifts) & 1
+        return bits.to(torch.float32).view(-1, *self.image_shape)
+
+
+def share(stored: NDArray[np.uint8]) -> Tensor:
+    """The array's own memory as a tensor; nobody writes to it, so a read-only map is fine."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        return torch.from_numpy(stored)

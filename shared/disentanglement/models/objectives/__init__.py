@@ -1,0 +1,1 @@
+"""What is minimised: one small frozen class per objective."""

@@ -1,0 +1,114 @@
+"""Random numbers as functions of (seed, stream, step): nothing to save, and a resumed run draws what it would have.
+
+Numbers come from a counter-based generator on the host (Philox; Salmon et al., 2011), whose key holds the seed and
+the stream and whose counter holds the block of steps: streams cannot overlap, and every device sees the same numbers.
+A block of steps is drawn and moved to the device at once; a run that resumes inside a block draws that block again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+STEPS_PER_BLOCK = 64
+
+
+class Stream(IntEnum):
+    """Every purpose has numbers of its own. Never renumber: trained models depend on it."""
+
+    INITIALISATION = 1
+    BATCH_ROWS = 2
+    LATENT = 3
+    PERMUTATION = 4
+    DATA = 5
+    EVALUATION_ROWS = 6
+    EVALUATION_LATENT = 7
+
+
+def generator(seed: int, stream: Stream, counter: int, *, draw: int = 0) -> np.random.Generator:
+    """The numbers of one `counter` (a block of steps, a variable) of one stream; `draw` tells uses in a step apart."""
+    key = np.array([seed, stream + (draw << 8)], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, counter], dtype=np.uint64)))
+
+
+def variable_generator(seed: int, variable: str) -> np.random.Generator:
+    """Initial values of one variable: they do not depend on which other variables a model has."""
+    digest = hashlib.blake2b(variable.encode(), digest_size=8).digest()
+    return generator(seed, Stream.INITIALISATION, int.from_bytes(digest, "little"))
+
+
+Draw = Callable[[np.random.Generator, int], NDArray[np.generic]]
+
+
+class BlockStream:
+    """One tensor for each step; `draw(generator, n)` makes those of n steps, stacked."""
+
+    def __init__(self, seed: int, stream: Stream, draw: Draw, *, device: torch.device, index: int = 0) -> None:
+        self._seed, self._stream, self._index = seed, stream, index
+        self._draw = draw
+        self._device = device
+        self._block = -1
+        self._values = torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """The numbers of `step`, whichever steps were asked for before."""
+        block, offset = divmod(step, STEPS_PER_BLOCK)
+        if block != self._block:
+            values = self._draw(generator(self._seed, self._stream, block, draw=self._index), STEPS_PER_BLOCK)
+            self._values = torch.from_numpy(values).to(self._device, non_blocking=True)
+            self._block = block
+        return self._values[offset]
+
+
+@dataclass(frozen=True, slots=True)
+class StepStreams:
+    """The random numbers of one step."""
+
+    streams: Streams
+    step: int
+
+    def latent(self, draw: int = 0) -> Tensor:
+        """Standard normal noise `[B, Z]`; each `draw` of a step is independent of the others."""
+        return self.streams.latent(self.step, draw)
+
+
+class Streams:
+    """All random numbers of one training run, or of its evaluation. Shapes: B batch, Z latents."""
+
+    def __init__(
+        self, seed: int, *, num_rows: int, batch_size: int, num_latent: int, device: torch.device, evaluation: bool
+    ) -> None:
+        self._seed, self._device = seed, device
+        self._shape = (batch_size, num_latent)
+        self._latent_stream = Stream.EVALUATION_LATENT if evaluation else Stream.LATENT
+        rows_stream = Stream.EVALUATION_ROWS if evaluation else Stream.BATCH_ROWS
+        self._rows = BlockStream(
+            seed, rows_stream, lambda rng, n: rng.integers(num_rows, size=(n, batch_size)), device=device
+        )
+        self._latent: dict[int, BlockStream] = {}
+
+    def rows(self, step: int) -> Tensor:
+        """Rows of the batch, int64 `[B]`: uniform over a complete grid, so every factor is uniform and independent."""
+        return self._rows.at(step)
+
+    def latent(self, step: int, draw: int) -> Tensor:
+        """Standard normal noise `[B, Z]`."""
+        if draw not in self._latent:
+            self._latent[draw] = BlockStream(
+                self._seed, self._latent_stream, self._normal, device=self._device, index=draw
+            )
+        return self._latent[draw].at(step)
+
+    def at(self, step: int) -> StepStreams:
+        """What an objective sees of the streams at one step."""
+        return StepStreams(self, step)
+
+    def _normal(self, rng: np.random.Generator, num_steps: int) -> NDArray[np.float32]:
+        return rng.standard_normal((num_steps, *self._shape), dtype=np.float32)
