@@ -1,0 +1,108 @@
+# Every target sets up what it needs. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+PROTO_VENV := $(VENV)/proto
+PROTO_READY := $(PROTO_VENV)/ready
+
+# A package index that has CPU builds of torch. It is remembered in the virtual environment.
+TORCH_INDEX ?= $(shell cat $(VENV)/torch-index 2>/dev/null)
+# Test processes at once, and further arguments for pytest: make test JOBS=4 PYTEST_ARGS="-k mig --require minio"
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test test-wheel check check-format check-types check-layers check-protos check-lock
+.PHONY: format proto tools bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Create .venv from the locked requirements; TORCH_INDEX=URL takes torch from an index of CPU builds
+
+demo: $(READY) ## Train four beta-VAEs, score their representations and print the table
+	@$(BIN)/disentangle demo
+
+test: $(READY) ## Run the tests (with a real MinIO where Go is installed or DISENTANGLEMENT_TEST_S3_* is set)
+	@[[ -n "$${DISENTANGLEMENT_TEST_S3_ENDPOINT:-}" ]] || $(BIN)/python tests/tools/build_tools.py || true
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+test-wheel: $(READY) ## Build the wheel and try it in clean virtual environments (needs a package index)
+	$(BIN)/python -m pytest -m slow tests/e2e/test_wheel.py $(PYTEST_ARGS)
+
+check: check-format check-types check-layers check-protos check-lock ## Formatting, lint, types, layers, protos, locks
+
+check-format: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+check-types: $(READY)
+	$(BIN)/mypy -p disentanglement
+	$(BIN)/mypy tests tools
+
+check-layers: $(READY)
+	$(BIN)/lint-imports
+
+check-protos: $(READY) $(PROTO_READY)
+	tools/protos.sh check
+
+check-lock: $(READY)
+	$(BIN)/python tools/check_lock.py
+
+format: $(READY) ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(READY) $(PROTO_READY) ## Generate shared/disentanglement/v1 from protos/ (BREAKING=yes accepts a breaking change)
+	BREAKING=$(BREAKING) tools/protos.sh write
+
+tools: ## Build the servers that tests run (MinIO) into a per-user cache; needs Go
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/tools/build_tools.py
+
+bench: $(READY) ## Run the benchmarks
+	$(BIN)/python -m pytest tests/benchmarks -m "slow or not slow" -p no:randomly -s $(PYTEST_ARGS)
+
+# What uv resolves for every platform. UPGRADE=1 takes the newest versions, else only what must change does.
+COMPILE = $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
+	$(COMPILE) --extra dev -o requirements/dev.txt $(if $(UPGRADE),--upgrade)
+	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
+	for extra in client train services cluster; do \
+		$(COMPILE) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+	$(BIN)/uv pip compile -q --group proto --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" -o requirements/proto.txt
+
+clean: ## Remove caches and build outputs (.venv stays: it is big; remove it by hand)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	find services shared tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python >= 3.11 is needed, and $(PYTHON) is older: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) (torch for Linux with CUDA takes 5 GB: minutes the first time)"
+ifeq ($(TORCH_INDEX),)
+	@$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements/dev.txt
+else
+	@echo "$(TORCH_INDEX)" > $(VENV)/torch-index
+	@# That index has builds of its own, with other hashes: torch comes from there by version, the rest by hash.
+	@$(BIN)/python -m pip install -q --no-deps --index-url "$(TORCH_INDEX)" "$$(grep -o '^torch==[^ ;]*' requirements/dev.txt)"
+	@awk '/^[a-z]/ { skip = /^(torch|triton|cuda-[a-z]+|nvidia-[a-z0-9-]+)==/ } !skip' requirements/dev.txt \
+		> $(VENV)/without-torch.txt
+	@$(BIN)/python -m pip install -q --no-deps --require-hashes -r $(VENV)/without-torch.txt
+endif
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(PROTO_READY): requirements/proto.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(PROTO_VENV)
+	@$(PROTO_VENV)/bin/python -m pip install -q --no-deps --require-hashes -r requirements/proto.txt
+	@touch $@
