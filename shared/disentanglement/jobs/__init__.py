@@ -1,1 +1,1 @@
-"""The life of a job: one table of allowed moves, and the record that survives a restart."""
+"""The life of a job: one table of allowed moves."""

@@ -5,6 +5,7 @@ from disentanglement.specs.canonical import StepKey, canonical, canonical_json, 
 from disentanglement.specs.datasets import DatasetSpec
 from disentanglement.specs.metrics import MetricSpec
 from disentanglement.specs.objectives import ObjectiveSpec
+from disentanglement.specs.parsing import parse_spec, parse_yaml
 from disentanglement.specs.steps import (
     STEPS,
     THREADS_PER_STEP,
@@ -15,7 +16,6 @@ from disentanglement.specs.steps import (
     StepSpec,
     TrainSpec,
 )
-from disentanglement.specs.parsing import parse_spec, parse_yaml
 from disentanglement.specs.study import GridSpec, StudySpec
 
 __all__ = [

@@ -103,12 +103,16 @@ class OneOf(Spec):
         one_member = {**described, "minProperties": 1, "maxProperties": 1}
         names = {"type": "string", "enum": list(members)}
         described.clear()
-        described |= {"title": cls.__name__, "description": one_member.pop("description", ""), "anyOf": [one_member, names]}
+        described |= {
+            "title": cls.__name__,
+            "description": one_member.pop("description", ""),
+            "anyOf": [one_member, names],
+        }
         return described
 
 
 class Plugin(Spec):
-    """A user's own part, by entry point or `module:name`. Its source digest is in the key: an edited loss is a new step."""
+    """A user's own part. Its source digest is in the key, so an edited loss is a new step."""
 
     name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z_][\w.:-]*$")]
     """Entry point or `module:name`."""

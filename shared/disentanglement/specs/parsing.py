@@ -42,7 +42,7 @@ def load_yaml(text: str) -> Any:
     if len(text) > MAX_YAML_BYTES:
         raise SpecError.of("document", f"at most {MAX_YAML_BYTES} characters", len(text))
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise SpecError.of("document", "YAML", " ".join(str(error).split())) from None
     except RecursionError:

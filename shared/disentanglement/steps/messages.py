@@ -68,13 +68,14 @@ def error_to_plain(error: DisentanglementError) -> dict[str, Any]:
 
 def error_from_plain(plain: dict[str, Any]) -> DisentanglementError:
     """The inverse of `error_to_plain`; a type that is not ours becomes the root class."""
-    kind = getattr(errors, plain["type"], DisentanglementError)
-    if issubclass(kind, SpecError):
-        return kind([Violation(*violation) for violation in plain["violations"]])
-    if issubclass(kind, NonFiniteLoss):
-        return kind(plain["step"])
-    if issubclass(kind, ResourceExhausted):
-        return kind(plain["message"], retry_after_s=plain["retry_after_s"])
-    if issubclass(kind, DisentanglementError):
-        return kind(plain["message"])
-    return DisentanglementError(plain["message"])
+    match plain["type"]:
+        case "SpecError":
+            return SpecError([Violation(*violation) for violation in plain["violations"]])
+        case "NonFiniteLoss":
+            return NonFiniteLoss(plain["step"])
+        case "ResourceExhausted":
+            return ResourceExhausted(plain["message"], retry_after_s=plain["retry_after_s"])
+        case name:
+            kind = getattr(errors, name, None)
+            ours = isinstance(kind, type) and issubclass(kind, DisentanglementError)
+            return kind(plain["message"]) if ours else DisentanglementError(plain["message"])

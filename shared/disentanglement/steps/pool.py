@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from disentanglement.errors import ResourceExhausted, Unavailable
@@ -35,29 +35,33 @@ class WorkerPool:
         self._queue_limit = queue_limit
         self._free = asyncio.Semaphore(size)
         self._idle: list[asyncio.subprocess.Process] = []
-        self._waiting = 0
+
+    def check_room(self, accepted: int) -> None:
+        """Raises `ResourceExhausted` where `accepted` steps fill workers and queue already."""
+        if self._queue_limit is not None and accepted >= self.size + self._queue_limit:
+            raise ResourceExhausted(f"{accepted} steps are running or waiting, which is the limit")
 
     async def run(
-        self, item: WorkItem, *, report: Report = silent, recompute: bool = False, grace_s: float = STOP_GRACE_S
+        self,
+        item: WorkItem,
+        *,
+        report: Report = silent,
+        started: Callable[[], Awaitable[None]] | None = None,
+        recompute: bool = False,
+        grace_s: float = STOP_GRACE_S,
     ) -> StepResult:
-        """Runs one item. Cancelling the call asks the step to checkpoint and stop, and waits `grace_s` for it.
+        """Runs one item once a worker is free, and then calls `started`.
+
+        Cancelling the call asks the step to checkpoint and stop, and waits `grace_s` for it.
 
         Raises:
-            ResourceExhausted: the queue is full.
             Unavailable: the worker process died.
             DisentanglementError: whatever the step raised.
         """
-        if self._queue_limit is not None and self._free.locked() and self._waiting >= self._queue_limit:
-            raise ResourceExhausted(f"{self._waiting} steps are waiting already, the limit is {self._queue_limit}")
-        self._waiting += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._free:
+            if started is not None:
+                await started()
             return await self._run_in_worker(item, report, recompute, grace_s)
-        finally:
-            self._free.release()
 
     async def close(self) -> None:
         """Ends idle workers; call it when no item runs any more."""

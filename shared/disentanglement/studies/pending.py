@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, Step, StepKey, StepSpec, TrainSpec
 from disentanglement.specs.canonical import step_key, step_of
@@ -25,7 +26,7 @@ class WorkItem:
         """`train`, `postprocess` or `evaluate`."""
         return step_of(self.spec)[0]
 
-    @property
+    @cached_property
     def key(self) -> StepKey:
         """The step key."""
         return step_key(self.spec, self.upstream[:1])
@@ -36,7 +37,9 @@ class WorkItem:
         return self.step, self.key
 
 
-def pending(models: Iterable[PlannedModel], committed: Collection[StepId], failed: Collection[StepId]) -> Iterator[WorkItem]:
+def pending(
+    models: Iterable[PlannedModel], committed: Collection[StepId], failed: Collection[StepId]
+) -> Iterator[WorkItem]:
     """The steps that can run now: not committed, not failed, with their input committed.
 
     One representation of a model is extracted at a time, because all of them read the same codes.
@@ -54,9 +57,7 @@ def steps_of(model: PlannedModel) -> Iterator[WorkItem]:
             yield WorkItem(model.number, evaluation, (representation.key, model.key))
 
 
-def _pending_of(
-    model: PlannedModel, committed: Collection[StepId], failed: Collection[StepId]
-) -> Iterator[WorkItem]:
+def _pending_of(model: PlannedModel, committed: Collection[StepId], failed: Collection[StepId]) -> Iterator[WorkItem]:
     extracting = False
     for item in steps_of(model):
         if item.id in committed or item.id in failed:

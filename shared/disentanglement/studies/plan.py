@@ -17,6 +17,7 @@ from disentanglement.specs import (
     RepresentationSpec,
     Spec,
     StepKey,
+    StepSpec,
     StudySpec,
     TrainSpec,
     canonical,
@@ -189,11 +190,12 @@ def _cell(
     study: StudySpec, cell: str, models: list[tuple[int, TrainSpec]], evaluations: tuple[EvaluateSpec, ...]
 ) -> PlanCell:
     postprocess = [PostprocessSpec(representation=representation) for representation in study.representations]
-    used = [step_of(spec) for spec in (*(train for _, train in models), *postprocess, *evaluations)]
+    specs: list[StepSpec] = [*(train for _, train in models), *postprocess, *evaluations]
+    used = {step_of(spec) for spec in specs}
     return PlanCell(
         study=study.name,
         cell=cell,
-        contracts={f"{step}.{member}": contract_version(step, member) for step, member in sorted(set(used))},
+        contracts={f"{step}.{member}": contract_version(step, member) for step, member in sorted(used)},
         numbers=tuple(number for number, _ in models),
         models=tuple(train for _, train in models),
         representations=study.representations,

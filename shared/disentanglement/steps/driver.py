@@ -1,0 +1,203 @@
+"""Drives a study to its end: works off what is pending through one callable, whoever runs the steps behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from disentanglement.errors import (
+    Cancelled,
+    CodesMissing,
+    CorruptArtifact,
+    DisentanglementError,
+    Interrupted,
+    MetricUndefined,
+    NotBuiltYet,
+    ResourceExhausted,
+    SpecError,
+    TrainingFailed,
+    Unavailable,
+)
+from disentanglement.specs import EvaluateSpec, Step
+from disentanglement.steps.messages import StepResult
+from disentanglement.steps.progress import Progress, Report
+from disentanglement.studies.pending import StepId, WorkItem, pending, steps_of
+from disentanglement.studies.plan import Plan, PlannedModel
+from disentanglement.studies.progress import StudyProgress, StudySnapshot
+
+log = logging.getLogger(__name__)
+
+TERMINAL = (TrainingFailed, MetricUndefined, SpecError, CorruptArtifact, NotBuiltYet, Cancelled)
+"""Errors that the same step would raise again."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+ATTEMPTS = 3
+"""Tries at a step that fails in a way nobody foresaw."""
+
+RunItem = Callable[[WorkItem, Report], Awaitable[StepResult]]
+
+
+class StudyRecords(Protocol):
+    """What the store knows of a study."""
+
+    def committed(self, plan: Plan) -> Collection[StepId]:
+        """Steps of the plan with a manifest."""
+        ...
+
+    def failed(self, plan: Plan) -> Collection[StepId]:
+        """Steps of the plan with a failure record and no manifest."""
+        ...
+
+    def record_failure(self, item: WorkItem, error: DisentanglementError) -> None:
+        """Write that a step can not succeed as specified."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEvent:
+    """Something happened: `started`, `progress`, `committed`, `failed`, `retrying`, or `checked` (at the start)."""
+
+    kind: str
+    item: WorkItem | None
+    snapshot: StudySnapshot
+    error: DisentanglementError | None = None
+
+
+class Driver:
+    """One study, driven once: `run` returns the last snapshot, when nothing is left that can run.
+
+    `capacity` says how many steps of each kind run at once. Lost workers, stores and services are waited for up to
+    `patience_s` at a time.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        records: StudyRecords,
+        run_item: RunItem,
+        *,
+        capacity: Mapping[Step, int],
+        watch: Callable[[StudyEvent], None],
+        workers: int = 1,
+        patience_s: float = 900.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._records = records
+        self._run_item = run_item
+        self._capacity = capacity
+        self._watch = watch
+        self._workers = workers
+        self._patience_s = patience_s
+        self._clock = clock
+        self._models = {model.number: model for model in plan.models}
+        self._committed: set[StepId] = set()
+        self._failed: set[StepId] = set()
+        self._ready: dict[StepId, WorkItem] = {}
+        self._running: dict[asyncio.Task[None], WorkItem] = {}
+        self._busy: dict[Step, int] = dict.fromkeys(capacity, 0)
+
+    async def run(self) -> StudySnapshot:
+        """Works until nothing can run any more. Cancelling stops what runs, with checkpoints in place.
+
+        Raises:
+            Unavailable: the store, a service or workers stayed away for longer than `patience_s`.
+        """
+        self._committed = set(await asyncio.to_thread(self._records.committed, self._plan))
+        self._failed = set(await asyncio.to_thread(self._records.failed, self._plan))
+        self._progress = StudyProgress(
+            self._plan.models, self._committed, self._failed, workers=self._workers, clock=self._clock
+        )
+        self._tell("checked")
+        self._find_ready(self._plan.models)
+        try:
+            while self._start_what_fits():
+                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    item = self._running.pop(task)
+                    self._busy[item.step] -= 1
+                    task.result()
+                    self._find_ready([self._models[item.number]])
+        finally:
+            await self._stop()
+        return self._progress.snapshot()
+
+    def _find_ready(self, models: Collection[PlannedModel]) -> None:
+        running = {item.id for item in self._running.values()}
+        for item in pending(models, self._committed, self._failed):
+            if item.id not in running:
+                self._ready.setdefault(item.id, item)
+
+    def _start_what_fits(self) -> bool:
+        """Starts later steps first, so that models are finished one by one; False when nothing runs."""
+        for step in ("evaluate", "postprocess", "train"):
+            for item in [item for item in self._ready.values() if item.step == step]:
+                if self._busy[item.step] >= self._capacity[item.step]:
+                    break
+                del self._ready[item.id]
+                self._busy[item.step] += 1
+                self._running[asyncio.create_task(self._finish(item))] = item
+        return bool(self._running)
+
+    async def _finish(self, item: WorkItem) -> None:
+        self._progress.report(item.id, 0.0)
+        self._tell("started", item)
+        try:
+            await self._run_until_settled(item)
+        except TERMINAL as error:
+            await asyncio.to_thread(self._records.record_failure, item, error)
+            self._failed.add(item.id)
+            self._progress.fail(item.id)
+            self._tell("failed", item, error)
+            return
+        self._committed.add(item.id)
+        self._progress.commit(item.id)
+        self._tell("committed", item)
+
+    async def _run_until_settled(self, item: WorkItem) -> None:
+        pause, waited_since, crashes = FIRST_PAUSE_S, self._clock(), 0
+        while True:
+            try:
+                await self._run_item(item, self._reporter(item))
+                return
+            except CodesMissing:
+                await self._run_item(self._extraction_before(item), self._reporter(item))
+                continue
+            except (Unavailable, ResourceExhausted, Interrupted) as error:
+                if not isinstance(error, ResourceExhausted) and self._clock() - waited_since > self._patience_s:
+                    raise
+                cause: DisentanglementError = error
+            except TERMINAL:
+                raise
+            except DisentanglementError as error:
+                crashes += 1
+                if crashes == ATTEMPTS:
+                    raise TrainingFailed(f"failed {ATTEMPTS} times, at last with: {error}") from error
+                cause = error
+            self._tell("retrying", item, cause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _extraction_before(self, item: WorkItem) -> WorkItem:
+        assert isinstance(item.spec, EvaluateSpec)
+        wanted = ("postprocess", item.upstream[0])
+        return next(other for other in steps_of(self._models[item.number]) if other.id == wanted)
+
+    def _reporter(self, item: WorkItem) -> Report:
+        def report(progress: Progress) -> None:
+            self._progress.report(item.id, progress.fraction)
+            self._tell("progress", item)
+
+        return report
+
+    def _tell(self, kind: str, item: WorkItem | None = None, error: DisentanglementError | None = None) -> None:
+        self._watch(StudyEvent(kind, item, self._progress.snapshot(), error))
+
+    async def _stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)

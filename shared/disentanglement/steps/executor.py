@@ -1,0 +1,295 @@
+"""Runs steps for a service: answers from the store, joins what runs already, else computes in the pool.
+
+Submitting the same step twice gives one job. A job's state follows from the store (manifest, cancellation, failure in
+its record) and from what runs in this process, so a restarted service finds every job as it was and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from disentanglement.errors import (
+    Cancelled,
+    CodesMissing,
+    DisentanglementError,
+    Interrupted,
+    ResourceExhausted,
+    StepNotCommitted,
+    TrainingFailed,
+    Unavailable,
+)
+from disentanglement.jobs.states import JobState, move
+from disentanglement.specs import Step, StepKey
+from disentanglement.steps.messages import error_from_plain, error_to_plain, item_from_plain, item_to_plain
+from disentanglement.steps.pool import WorkerPool
+from disentanglement.steps.progress import Progress
+from disentanglement.storage.failures import FailureRecord
+from disentanglement.storage.jobs import (
+    JobRecord,
+    cancel_job,
+    forget_cancellation,
+    get_job,
+    is_cancelled,
+    list_jobs,
+    put_job,
+)
+from disentanglement.storage.keys import ManifestKey
+from disentanglement.storage.store import Store
+from disentanglement.studies.pending import StepId, WorkItem
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+PAUSE_S = 1.0
+CANCEL_GRACE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One step that somebody asked for. `revision` rises with every change that this process sees."""
+
+    project: str
+    item: WorkItem
+    state: JobState
+    created: datetime
+    revision: int = 0
+    progress: Progress | None = None
+    error: DisentanglementError | None = None
+    ended: datetime | None = None
+
+
+class _Run:
+    """A step that is queued or running here, with everybody who watches it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.changed = asyncio.Condition()
+        self.task: asyncio.Task[None] | None = None
+
+    async def update(self, **changes: object) -> None:
+        """The next revision, told to the watchers."""
+        if "state" in changes and changes["state"] != self.job.state:
+            move(self.job.state, changes["state"])  # type: ignore[arg-type]
+        async with self.changed:
+            self.job = replace(self.job, revision=self.job.revision + 1, **changes)  # type: ignore[arg-type]
+            self.changed.notify_all()
+
+    async def newer_than(self, revision: int) -> Job:
+        """The job once it has changed since `revision`, or is final."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.job.revision > revision or self.job.state.is_final)
+            return self.job
+
+
+class Executor:
+    """Jobs of the steps in `steps`, computed in `pool`."""
+
+    def __init__(
+        self,
+        store: Store,
+        pool: WorkerPool,
+        *,
+        steps: tuple[Step, ...],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._pool = pool
+        self._steps = steps
+        self._now = now
+        self._runs: dict[StepId, _Run] = {}
+        self._draining = False
+
+    async def submit(self, item: WorkItem, *, project: str) -> Job:
+        """The job of a step: finished, running, or started now. A failed or cancelled one is tried again.
+
+        Raises:
+            ResourceExhausted: the queue is full; nothing was written.
+            Unavailable: this service is draining, or the store is away.
+        """
+        if (run := self._runs.get(item.id)) is not None:
+            await self._remember(item, project)
+            return replace(run.job, project=project)
+        if await asyncio.to_thread(self._is_committed, item):
+            return Job(project, item, JobState.SUCCEEDED, self._now())
+        if self._draining:
+            raise Unavailable("this server is draining; ask again in a moment")
+        self._pool.check_room(len(self._runs))
+        run = self._runs[item.id] = _Run(Job(project, item, JobState.QUEUED, self._now()))
+        try:
+            await self._remember(item, project)
+        except BaseException:
+            del self._runs[item.id]
+            raise
+        run.task = asyncio.create_task(self._work(run))
+        return run.job
+
+    async def get(self, project: str, step: Step, key: StepKey) -> Job:
+        """The job as it stands.
+
+        Raises:
+            ArtifactNotFound: nobody of this project asked for the step.
+        """
+        run = self._runs.get((step, key))
+        if run is not None and run.job.project == project:
+            return run.job
+        record = await asyncio.to_thread(get_job, self._store, project, step, key)
+        return replace(run.job, project=project) if run is not None else await asyncio.to_thread(self._stored, record)
+
+    async def jobs(self, project: str, step: Step) -> list[StepKey]:
+        """Keys of the jobs that a project asked for, in order."""
+        return await asyncio.to_thread(lambda: list(list_jobs(self._store, project, step)))
+
+    async def watch(self, project: str, step: Step, key: StepKey, *, after: int = -1) -> AsyncIterator[Job]:
+        """The job now, then each later revision until its state is final. `after` is the last revision seen."""
+        job = await self.get(project, step, key)
+        run = self._runs.get((step, key))
+        if run is None:
+            yield job
+            return
+        while True:
+            job = replace(await run.newer_than(after), project=project)
+            yield job
+            after = job.revision
+            if job.state.is_final:
+                return
+
+    async def wait(self, project: str, step: Step, key: StepKey, timeout_s: float) -> Job:
+        """The job when its state is final, or as it stands after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for job in self.watch(project, step, key):
+                    if job.state.is_final:
+                        return job
+        except TimeoutError:
+            pass
+        return await self.get(project, step, key)
+
+    async def cancel(self, project: str, step: Step, key: StepKey) -> Job:
+        """Stops the job for good, with a checkpoint in place; cancelling a finished job changes nothing."""
+        job = await self.get(project, step, key)
+        if job.state.is_final:
+            return job
+        await asyncio.to_thread(cancel_job, self._store, project, step, key)
+        run = self._runs.get((step, key))
+        if run is not None and run.task is not None:
+            run.task.cancel()
+            await asyncio.wait([run.task])
+        return await self.get(project, step, key)
+
+    async def resume(self, projects: list[str]) -> None:
+        """Starts what a former process left unfinished."""
+        for project in projects:
+            for step in self._steps:
+                for key in await self.jobs(project, step):
+                    job = await self.get(project, step, key)
+                    if job.state is JobState.QUEUED and (step, key) not in self._runs:
+                        await self._resubmit(job)
+
+    async def drain(self) -> None:
+        """Stops what runs with checkpoints in place and refuses new work; jobs stay queued in the store."""
+        self._draining = True
+        tasks = [run.task for run in self._runs.values() if run.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._pool.close()
+
+    async def _resubmit(self, job: Job) -> None:
+        try:
+            await self.submit(job.item, project=job.project)
+        except ResourceExhausted:
+            log.warning("queue full, job waits for the next start", extra={"step_key": str(job.item.key)})
+
+    async def _work(self, run: _Run) -> None:
+        item = run.job.item
+        try:
+            await self._attempts(run)
+            await run.update(state=JobState.SUCCEEDED, ended=self._now())
+        except asyncio.CancelledError:
+            cancelled = not self._draining
+            await run.update(state=JobState.CANCELLED if cancelled else JobState.QUEUED, error=Cancelled("cancelled"))
+            raise
+        except DisentanglementError as error:
+            await asyncio.to_thread(self._write_failure, run.job, error)
+            await run.update(state=JobState.FAILED, error=error, ended=self._now())
+        finally:
+            del self._runs[item.id]
+
+    async def _attempts(self, run: _Run) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._attempt(run)
+                return
+            except (CodesMissing, StepNotCommitted):
+                raise
+            except (Unavailable, Interrupted) as error:
+                cause: DisentanglementError = error
+            log.warning("step is tried again", extra={"step_key": str(run.job.item.key), "cause": str(cause)})
+            if attempt < ATTEMPTS:
+                await asyncio.sleep(PAUSE_S * attempt)
+        raise TrainingFailed(f"failed {ATTEMPTS} times, at last with: {cause}") from cause
+
+    async def _attempt(self, run: _Run) -> None:
+        loop = asyncio.get_running_loop()
+        updates: set[asyncio.Task[None]] = set()
+
+        def report(progress: Progress) -> None:
+            task = loop.create_task(run.update(progress=progress))
+            updates.add(task)
+            task.add_done_callback(updates.discard)
+
+        async def started() -> None:
+            if run.job.state is JobState.QUEUED:
+                await run.update(state=JobState.RUNNING)
+
+        await self._pool.run(run.job.item, report=report, started=started, grace_s=CANCEL_GRACE_S)
+        if updates:
+            await asyncio.wait(updates)
+
+    async def _remember(self, item: WorkItem, project: str) -> None:
+        await asyncio.to_thread(self._write_record, self._new_record(item, project))
+
+    def _write_record(self, record: JobRecord) -> None:
+        put_job(self._store, record)
+        forget_cancellation(self._store, record.project, record.step, StepKey.parse(record.step_key))
+
+    def _write_failure(self, job: Job, error: DisentanglementError) -> None:
+        put_job(
+            self._store, self._new_record(job.item, job.project).failed(failure_record(job.item, error, self._now()))
+        )
+
+    def _new_record(self, item: WorkItem, project: str) -> JobRecord:
+        return JobRecord(
+            project=project, step=item.step, step_key=str(item.key), item=item_to_plain(item), created=self._now()
+        )
+
+    def _stored(self, record: JobRecord) -> Job:
+        item = item_from_plain(record.item)
+        job = Job(record.project, item, JobState.QUEUED, record.created)
+        if self._is_committed(item):
+            return replace(job, state=JobState.SUCCEEDED)
+        if record.failure is not None:
+            error = error_from_plain(record.failure.details)
+            return replace(job, state=JobState.FAILED, error=error, ended=record.failure.at)
+        if is_cancelled(self._store, record.project, item.step, item.key):
+            return replace(job, state=JobState.CANCELLED)
+        return job
+
+    def _is_committed(self, item: WorkItem) -> bool:
+        return self._store.head(ManifestKey(item.step, item.key)) is not None
+
+
+def failure_record(item: WorkItem, error: DisentanglementError, at: datetime) -> FailureRecord:
+    """Why a step can not succeed as specified, to be written down."""
+    return FailureRecord(
+        step=item.step,
+        step_key=str(item.key),
+        reason=error.reason,
+        message=str(error)[:4000],
+        at=at,
+        details=error_to_plain(error),
+    )
