@@ -1,0 +1,140 @@
+"""Disentanglement, Completeness and Informativeness (Eastwood and Williams, 2018, ICLR).
+
+Shapes: N points, D codes, K factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from scipy.stats import entropy
+from sklearn.ensemble import GradientBoostingClassifier
+
+from disentanglement.errors import MetricUndefined
+from disentanglement.metrics.arrays import (
+    Points,
+    check_factors_vary,
+    check_same_columns,
+    check_several_codes,
+    check_usable,
+)
+from disentanglement.metrics.progress import Progress, part_of, silent
+
+NUM_TREES = 100
+FLOOR = 1e-11
+"""Added to importances, so that a code that is used for nothing has a uniform row, hence the score 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class DciResult:
+    """How much trees use each code to predict each factor (columns sum to 1, or are 0), and how well they do."""
+
+    importance_DK: NDArray[np.float64]
+    train_accuracy_K: NDArray[np.float64]
+    test_accuracy_K: NDArray[np.float64]
+
+    def scores(self) -> dict[str, float]:
+        """Under the reference's keys; informativeness is an accuracy, higher is better."""
+        return {
+            "informativeness_train": float(self.train_accuracy_K.mean()),
+            "informativeness_test": float(self.test_accuracy_K.mean()),
+            "disentanglement": disentanglement(self.importance_DK),
+            "completeness": completeness(self.importance_DK),
+        }
+
+
+def dci(train: Points, test: Points, *, random_state: RandomState, progress: Progress = silent) -> DciResult:
+    """Boosted trees predict each factor from all codes; which codes they use says who stands for what.
+
+    `random_state` is drawn from factor after factor, for ties between codes that split equally well: the
+    reference draws from NumPy's global generator in the same order. Raises MetricUndefined for a single code,
+    a single factor and a factor of a single value.
+    """
+    _check(train, test)
+    num_classes_K = np.array([len(np.unique(factor_N)) for factor_N in train.factors_NK.T])
+    end_K = num_classes_K.cumsum() / num_classes_K.sum()  # each round grows a tree for each class
+    fits = [
+        _fit(train, test, factor, random_state, part_of(progress, start, end))
+        for factor, (start, end) in enumerate(pairwise([0.0, *end_K.tolist()]))
+    ]
+    importances, train_accuracies, test_accuracies = zip(*fits, strict=True)
+    return DciResult(np.stack(importances, axis=1), np.array(train_accuracies), np.array(test_accuracies))
+
+
+def _check(train: Points, test: Points) -> None:
+    check_usable(train.codes_ND, train.factors_NK)
+    check_usable(test.codes_ND, test.factors_NK, prefix="test_")
+    check_same_columns(train, test)
+    check_several_codes(train.codes_ND, "dci")
+    check_factors_vary(train.factors_NK, "dci")
+    if train.factors_NK.shape[1] < 2:
+        raise MetricUndefined("dci compares factors with each other: wanted 2 columns of factors or more, got 1")
+
+
+def _fit(
+    train: Points, test: Points, factor: int, random_state: RandomState, progress: Progress
+) -> tuple[NDArray[np.float64], float, float]:
+    """Importance of each code [D], training accuracy, test accuracy."""
+    trees = boosted_trees(random_state)
+    trees.fit(train.codes_ND, train.factors_NK[:, factor], monitor=_after_each_round(progress))
+    train_accuracy, test_accuracy = (_accuracy(trees, points, factor) for points in (train, test))
+    return np.abs(trees.feature_importances_), train_accuracy, test_accuracy
+
+
+def _accuracy(trees: GradientBoostingClassifier, points: Points, factor: int) -> float:
+    return float(np.mean(trees.predict(points.codes_ND) == points.factors_NK[:, factor]))
+
+
+def boosted_trees(random_state: RandomState) -> GradientBoostingClassifier:
+    """The reference's: scikit-learn's defaults, written out (`friedman_mse` is the only split criterion left)."""
+    return GradientBoostingClassifier(
+        loss="log_loss",
+        learning_rate=0.1,
+        n_estimators=NUM_TREES,
+        subsample=1.0,
+        min_samples_split=2,
+        min_samples_leaf=1,
+        min_weight_fraction_leaf=0.0,
+        max_depth=3,
+        min_impurity_decrease=0.0,
+        init=None,
+        random_state=random_state,
+        max_features=None,
+        max_leaf_nodes=None,
+        warm_start=False,
+        n_iter_no_change=None,
+        ccp_alpha=0.0,
+    )
+
+
+def _after_each_round(
+    progress: Progress,
+) -> Callable[[int, GradientBoostingClassifier, Mapping[str, object]], bool]:
+    def monitor(index: int, trees: GradientBoostingClassifier, variables: Mapping[str, object]) -> bool:
+        progress((index + 1) / NUM_TREES)
+        return False  # true would stop the fit
+
+    return monitor
+
+
+def disentanglement(importance_DK: NDArray[np.float64]) -> float:
+    """How far each code is from serving several factors, weighted by how much it is used: 0 to 1."""
+    return _concentration(importance_DK)
+
+
+def completeness(importance_DK: NDArray[np.float64]) -> float:
+    """How far each factor is from being spread over several codes, weighted by its importance: 0 to 1."""
+    return _concentration(importance_DK.T)
+
+
+def _concentration(importance_RC: NDArray[np.float64]) -> float:
+    """One minus the entropy of each row, in base of its length; averaged by the rows' weights."""
+    concentration_R = 1.0 - entropy(importance_RC.T + FLOOR, base=importance_RC.shape[1])
+    weighed_RC = importance_RC if importance_RC.any() else np.ones_like(importance_RC)
+    weight_R = weighed_RC.sum(axis=1) / weighed_RC.sum()
+    return float((concentration_R * weight_R).sum())

@@ -1,0 +1,100 @@
+"""Separated Attribute Predictability (Kumar et al., 2018, arXiv:1711.00848).
+
+Shapes: N points, D codes, K factors. Two ways to say how well one code alone predicts one factor: a linear
+classifier for factors that are classes, a squared correlation for factors that are quantities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.svm import LinearSVC
+
+from disentanglement.metrics.arrays import (
+    Codes,
+    Factors,
+    Points,
+    check_factors_vary,
+    check_same_columns,
+    check_several_codes,
+    check_usable,
+    gap_to_second,
+)
+from disentanglement.metrics.progress import Progress, silent
+
+SMALLEST_VARIANCE = 1e-12
+"""A code that varies less is taken as constant: it predicts nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SapResult:
+    """How well each code alone predicts each factor (accuracy or squared correlation); the lead of the best."""
+
+    gap_K: NDArray[np.float64]
+    prediction_DK: NDArray[np.float64]
+
+    def scores(self) -> dict[str, float]:
+        """Under the reference's key."""
+        return {"SAP_score": float(self.gap_K.mean())}
+
+
+def sap_score_discrete(train: Points, test: Points, *, progress: Progress = silent) -> SapResult:
+    """Test accuracy of a linear support vector machine on one code at a time.
+
+    Repeats exactly: the solver of a single feature is not random. Raises MetricUndefined for a single code
+    and for a factor of a single value.
+    """
+    _check(train.codes_ND, train.factors_NK)
+    check_usable(test.codes_ND, test.factors_NK, prefix="test_")
+    check_same_columns(train, test)
+    prediction_DK = np.empty((train.codes_ND.shape[1], train.factors_NK.shape[1]))
+    for done, (code, factor) in enumerate(np.ndindex(prediction_DK.shape), start=1):
+        prediction_DK[code, factor] = _accuracy(train, test, code, factor)
+        progress(done / prediction_DK.size)
+    return SapResult(gap_to_second(prediction_DK), prediction_DK)
+
+
+def _accuracy(train: Points, test: Points, code: int, factor: int) -> float:
+    classifier = linear_classifier().fit(train.codes_ND[:, [code]], train.factors_NK[:, factor])
+    return float(np.mean(classifier.predict(test.codes_ND[:, [code]]) == test.factors_NK[:, factor]))
+
+
+def linear_classifier() -> LinearSVC:
+    """The reference's: balanced classes, C = 0.01, scikit-learn's defaults otherwise, here written out."""
+    return LinearSVC(
+        C=0.01,
+        class_weight="balanced",
+        penalty="l2",
+        loss="squared_hinge",
+        dual=False,  # what "auto" chooses for one feature
+        tol=1e-4,
+        multi_class="ovr",
+        fit_intercept=True,
+        intercept_scaling=1.0,
+        max_iter=1000,
+        random_state=0,  # unused by the primal solver; None would still advance NumPy's global generator
+    )
+
+
+def sap_score_continuous(codes_ND: Codes, factors_NK: Factors) -> SapResult:
+    """Squared correlation of each code with each factor, over the training points.
+
+    Raises MetricUndefined for a single code and for a factor of a single value (the reference gives NaN).
+    """
+    _check(codes_ND, factors_NK)
+    num_codes = codes_ND.shape[1]
+    covariance = np.cov(codes_ND.T, factors_NK.T)
+    variance_D, variance_K = np.split(np.diag(covariance), [num_codes])
+    active_D = variance_D > SMALLEST_VARIANCE
+    product_DK = np.where(active_D, variance_D, 1.0)[:, None] * variance_K
+    squared_DK = covariance[:num_codes, num_codes:] ** 2 / product_DK
+    prediction_DK = np.where(active_D[:, None], squared_DK, 0.0)
+    return SapResult(gap_to_second(prediction_DK), prediction_DK)
+
+
+def _check(codes_ND: Codes, factors_NK: Factors) -> None:
+    check_usable(codes_ND, factors_NK)
+    check_several_codes(codes_ND, "sap_score")
+    check_factors_vary(factors_NK, "sap_score")

@@ -1,0 +1,75 @@
+"""Scoring somebody's own codes: arrays in, one outcome per metric out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from numpy.typing import ArrayLike
+from pydantic import ValidationError
+
+from disentanglement.errors import DisentanglementError, SpecError
+from disentanglement.metrics.catalog import METRICS, find_metric
+from disentanglement.metrics.own_arrays import OwnArrays
+from disentanglement.metrics.progress import Progress, part_of, silent
+from disentanglement.specs.metrics import MetricSpec
+
+Outcome = dict[str, float] | DisentanglementError
+"""The scores under the reference's keys, or why there are none."""
+
+
+def score_arrays(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    test_codes: ArrayLike | None = None,
+    test_factors: ArrayLike | None = None,
+    metrics: Iterable[str | MetricSpec],
+    seed: int = 0,
+    progress: Progress = silent,
+) -> dict[str, Outcome]:
+    """Scores of codes [N, D] against factors [N, K] (integers), for each metric by its word or its spec.
+
+    All points are used. Test points are used exactly as they are by the metrics that train a classifier
+    (sap_score with discrete factors, dci); without them those metrics hold out a random third, the same for
+    equal `seed`. A metric that has no value on these arrays has the error as its outcome, and the others
+    still have their scores. factor_vae_score needs the whole grid of factor combinations in data-set order,
+    and says so.
+
+    Raises SpecError, before anything is computed, for an unknown metric, a metric named twice, and arrays
+    whose shape or dtype cannot be right.
+    """
+    specs = read_metrics(metrics)
+    arrays = OwnArrays.read(codes, factors, test_codes, test_factors)
+    outcomes: dict[str, Outcome] = {}
+    for position, (word, spec) in enumerate(specs.items()):
+        part = part_of(progress, position / len(specs), (position + 1) / len(specs))
+        outcomes[word] = _outcome(spec, arrays, seed, part)
+    return outcomes
+
+
+def read_metrics(metrics: Iterable[str | MetricSpec]) -> dict[str, MetricSpec]:
+    """Specs by word; a bare word stands for its default parameters."""
+    specs: dict[str, MetricSpec] = {}
+    for position, metric in enumerate(metrics):
+        spec = _by_word(metric, f"metrics[{position}]") if isinstance(metric, str) else metric
+        if spec.word in specs:
+            raise SpecError.of(f"metrics[{position}]", "each metric once", spec.word)
+        specs[spec.word] = spec
+    return specs
+
+
+def _by_word(word: str, field: str) -> MetricSpec:
+    if word not in MetricSpec.model_fields:
+        raise SpecError.of(field, f"one of {', '.join(METRICS)}", word)
+    try:
+        return MetricSpec.model_validate(word)
+    except ValidationError as error:
+        raise SpecError.of(field, f"a spec of {word}: its parameters have no defaults", word) from error
+
+
+def _outcome(spec: MetricSpec, arrays: OwnArrays, seed: int, progress: Progress) -> Outcome:
+    _, parameters = spec.selected
+    try:
+        return find_metric(spec).score(parameters, arrays, seed, progress).scores()
+    except DisentanglementError as error:
+        return error
