@@ -1,13 +1,13 @@
 """Adam as the reference's framework writes it (Kingma and Ba, 2015, arXiv:1412.6980, end of section 2).
 
-`w -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon)`: epsilon stands outside the bias correction, so it
-weighs more in the first steps than PyTorch's, which divides v by its correction first.
+`w -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon)`: epsilon stands outside the bias correction, so
+it weighs more in the first steps than PyTorch's, which divides v by its correction first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class Adam:
         self._second = [torch.zeros_like(w, requires_grad=False) for w in self._weights]
 
     @torch.no_grad()
-    def update(self, gradients: Sequence[Tensor], step: int) -> None:
+    def update(self, gradients: list[Tensor], step: int) -> None:
         """One update from gradients in the order of the weights; `step` counts the updates made before it."""
         spec = self._spec
         torch._foreach_lerp_(self._first, gradients, 1 - spec.beta1)

@@ -43,6 +43,10 @@ class Variable:
         uniform = variable_generator(seed, self.name).random(self.shape, dtype=np.float32)
         return torch.from_numpy((2 * uniform - 1) * np.float32(bound))
 
+    def placeholder(self) -> Tensor:
+        """Its shape and type without memory."""
+        return torch.empty(self.shape, device="meta")
+
 
 class Layer(Protocol):
     """One step of a network."""
@@ -72,8 +76,8 @@ class Dense:
 
     def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
         """`[B, O]`."""
-        y = ops.dense(x, weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"])
-        return ops.relu(y) if self.rectified else y
+        kernel, bias = weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"]
+        return ops.dense(x, kernel, bias, rectified=self.rectified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Conv:
 
     def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
         """`[B, H / 2, W / 2, O]`."""
-        return ops.relu(ops.conv(x, weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"]))
+        kernel, bias = weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"]
+        return ops.conv(x, kernel, bias, rectified=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,8 @@ class Deconv:
 
     def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
         """`[B, 2 H, 2 W, O]`."""
-        y = ops.deconv(x, weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"])
-        return ops.relu(y) if self.rectified else y
+        kernel, bias = weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"]
+        return ops.deconv(x, kernel, bias, rectified=self.rectified)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from disentanglement.errors import SpecError
 
 
 class TrainingData:
-    """All stored images of a data set as uint8: `[P, H, W, C]`, or bits `[P, H, W / 8]` of binary one-channel images."""
+    """All stored images of a data set as uint8 `[P, H, W, C]`, or as bits `[P, H, W / 8]` if binary with one channel."""
 
     def __init__(self, stored: NDArray[np.uint8], *, device: torch.device | str = "cpu") -> None:
         """On a CPU the array is shared, not copied: a memory map stays one. The first pixel is a byte's highest bit."""
         if stored.dtype != np.uint8 or stored.ndim not in (3, 4):
-            raise SpecError.of("images", "uint8 [P, H, W, C], or packed [P, H, W / 8]", f"{stored.dtype} {stored.shape}")
+            given = f"{stored.dtype} {stored.shape}"
+            raise SpecError.of("images", "uint8 [P, H, W, C] or packed [P, H, W / 8]", given)
         self._stored = share(stored).to(device)
         self.packed = stored.ndim == 3
         self._shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)

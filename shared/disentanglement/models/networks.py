@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from disentanglement.models.architectures import Architecture, Layer, Weights
-from disentanglement.models.ops import EAGER, Ops
+from disentanglement.models.ops import FUSED, Ops
 from disentanglement.models.posterior import Posterior
 
 
@@ -17,7 +17,7 @@ class Networks:
 
     architecture: Architecture
     weights: Weights
-    ops: Ops = field(default=EAGER)
+    ops: Ops = field(default=FUSED)
 
     def encode(self, images_BHWC: Tensor) -> Posterior:
         """The posterior of float32 images in [0, 1]."""

@@ -19,7 +19,7 @@ class Posterior:
         """A code for each image, from standard normal noise."""
         return self.mean_BZ + torch.exp(self.logvar_BZ / 2) * noise_BZ
 
-    def kl_Z(self) -> Tensor:
-        """Divergence from the standard normal prior of each latent, in nats, averaged over the batch."""
+    def kl_per_latent(self) -> Tensor:
+        """Divergence from the standard normal prior in nats, averaged over the batch, `[Z]`."""
         kl_BZ = 0.5 * (self.mean_BZ.square() + self.logvar_BZ.exp() - self.logvar_BZ - 1)
         return kl_BZ.mean(dim=0)

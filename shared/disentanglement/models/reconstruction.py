@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from disentanglement.errors import NotBuiltYet
 from disentanglement.specs.networks import Activation, BernoulliLoss, L2Loss, ReconstructionSpec
@@ -35,7 +35,7 @@ def bernoulli_loss(
 ) -> Tensor:
     """Binary cross-entropy in nats, `[B]`."""
     if activation == "logits":
-        loss = F.binary_cross_entropy_with_logits(outputs_BHWC, images_BHWC, reduction="none")
+        loss = functional.binary_cross_entropy_with_logits(outputs_BHWC, images_BHWC, reduction="none")
     else:
         p = intensities(outputs_BHWC, activation).clip(CLIP, 1 - CLIP)
         loss = -(images_BHWC * p.log() + (1 - images_BHWC) * (1 - p).log())

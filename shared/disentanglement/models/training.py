@@ -7,71 +7,21 @@ the optimiser's moments, the step, and the terms that have not been read yet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from disentanglement.errors import CorruptArtifact, NonFiniteLoss, NotBuiltYet
+from disentanglement.errors import NotBuiltYet
 from disentanglement.models.adam import optimizer_of
 from disentanglement.models.architectures import architecture
 from disentanglement.models.catalog import objective_of
 from disentanglement.models.data import TrainingData
+from disentanglement.models.meter import MeanTerms, TermsMeter
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Batch, Terms
 from disentanglement.models.streams import Streams
+from disentanglement.models.weights import check_same_tensors
 from disentanglement.specs import TrainSpec
-
-NEVER = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class MeanTerms:
-    """Means over the steps since the last read."""
-
-    step: int
-    """Updates made so far."""
-    num_steps: int
-    """How many of them these are the means of."""
-    loss: float
-    reported: Mapping[str, float]
-    """By the reference's keys; `elbo` is minus (reconstruction + KL)."""
-    kl_Z: tuple[float, ...]
-    """Divergence of each latent from the prior, in nats."""
-
-
-class TermsMeter:
-    """Sums of terms on the device, and the first step whose loss was not finite."""
-
-    def __init__(self, num_latent: int, device: torch.device) -> None:
-        self._names: tuple[str, ...] = ()
-        self._num_latent = num_latent
-        self._sums = torch.zeros(0, dtype=torch.float64, device=device)
-        self._num_steps = 0
-        self._first_bad = torch.full((), NEVER, dtype=torch.int64, device=device)
-
-    def add(self, terms: Terms, step: Tensor) -> None:
-        """Without waiting for the device."""
-        self._names = tuple(terms.reported)
-        loss = terms.loss.detach()
-        scalars = torch.stack([loss, *(value.detach() for value in terms.reported.values())])
-        values = torch.cat([scalars, terms.kl_Z.detach()]).double()
-        self._sums = values if self._num_steps == 0 else self._sums + values
-        self._num_steps += 1
-        bad = torch.where(loss.isfinite(), NEVER, step)
-        self._first_bad = torch.minimum(self._first_bad, bad)
-
-    def read(self, step: int) -> MeanTerms:
-        """Waits for the device once and starts again. Raises `NonFiniteLoss` with the first bad step."""
-        if self._num_steps == 0:
-            raise ValueError("no step since the last read")
-        *means, first_bad = torch.cat([self._sums / self._num_steps, self._first_bad.double()[None]]).tolist()
-        if first_bad < NEVER:
-            raise NonFiniteLoss(int(first_bad))
-        loss, *scalars = means[: -self._num_latent]
-        num_steps, self._num_steps = self._num_steps, 0
-        reported = dict(zip(self._names, scalars, strict=True))
-        return MeanTerms(step, num_steps, loss, reported, tuple(means[-self._num_latent :]))
 
 
 class Training:
@@ -106,7 +56,7 @@ class Training:
         return self._meter.read(self.step)
 
     def evaluate(self, num_batches: int) -> dict[str, float]:
-        """The reference's train results but for `elapsed_time` and `uuid`: means over batches of a stream of its own."""
+        """The reference's train results but for `elapsed_time` and `uuid`: means over batches of their own stream."""
         streams = self._make_streams(evaluation=True)
         meter = TermsMeter(self.spec.architecture.num_latent, self._data.device)
         with torch.no_grad():
@@ -141,7 +91,7 @@ class Training:
     def _update(self) -> None:
         terms = self._terms(self._streams, self.step)
         gradients = torch.autograd.grad(terms.loss, self._parameters)
-        self._optimizer.update(gradients, self.step)
+        self._optimizer.update(list(gradients), self.step)
         self._meter.add(terms, self._device_step)
         self.step += 1
         self._device_step = self._device_step + 1
@@ -167,13 +117,3 @@ def check_built(spec: TrainSpec) -> None:
         raise NotBuiltYet(f"precision.{spec.precision}")
     if spec.dataset.options:
         raise NotBuiltYet(f"dataset.options.{spec.dataset.options[0].word}")
-
-
-def check_same_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    """Raises `CorruptArtifact` unless names, shapes and types are equal."""
-    want = {name: (tuple(t.shape), t.dtype) for name, t in wanted.items()}
-    have = {name: (tuple(t.shape), t.dtype) for name, t in given.items()}
-    differing = sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))
-    if differing:
-        name = differing[0]
-        raise CorruptArtifact(f"{name}: wanted {want.get(name, 'nothing')}, got {have.get(name, 'nothing')}")

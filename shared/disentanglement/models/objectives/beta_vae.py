@@ -24,6 +24,6 @@ class BetaVae:
     def loss(self, networks: Networks, batch: Batch, noise: Noise, step: Tensor) -> Terms:
         """The terms of one batch."""
         posterior, _, outputs = networks.autoencode(batch.images_BHWC, noise.latent())
-        kl_Z = posterior.kl_Z()
+        kl_Z = posterior.kl_per_latent()
         reconstruction_B = self.reconstruction(batch.images_BHWC, outputs)
         return Terms.elbo(reconstruction_B, kl_Z, regularizer=self.spec.beta * kl_Z.sum())
