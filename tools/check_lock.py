@@ -77,7 +77,9 @@ def proto_disagreements(project: Mapping[str, object], lock: Lock) -> Iterator[s
     """The same for the group of the protobuf compiler, which is locked on its own."""
     groups = project["dependency-groups"]
     assert isinstance(groups, dict)
-    wanted = {canonicalize_name(Requirement(text).name): Requirement(text) for text in groups["proto"]}
+    wanted: dict[str, Requirement] = {
+        canonicalize_name(Requirement(text).name): Requirement(text) for text in groups["proto"]
+    }
     return disagreements("proto.txt", wanted, lock, lock)
 
 

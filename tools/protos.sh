@@ -16,8 +16,9 @@ BASELINE=protos/baseline.binpb
 
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
-mapfile -t sources < <(find protos -name '*.proto' 2>/dev/null | LC_ALL=C sort)
-mapfile -t services < <(find protos -name '*_service.proto' 2>/dev/null | LC_ALL=C sort)
+shopt -s nullglob
+sources=(protos/disentanglement/v1/*.proto)
+services=(protos/disentanglement/v1/*_service.proto)
 if ((${#sources[@]} == 0)); then
     echo "no protos yet"
     exit 0

@@ -1,0 +1,53 @@
+"""What all tests share: the components that must be running, and what happens where one is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NoReturn
+
+import build_tools
+import minio_server as minio
+import pytest
+
+COMPONENTS = ("minio",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require",
+        action="append",
+        default=[],
+        choices=COMPONENTS,
+        metavar="COMPONENT",
+        help=f"fail, instead of skipping, where this component is missing ({', '.join(COMPONENTS)}); repeatable",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a component, so that `-m "not minio"` leaves them out."""
+    for item in items:
+        if "minio_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("minio")
+
+
+def missing(config: pytest.Config, component: str, reason: str) -> NoReturn:
+    """End the test: skipped, or failed where the component was named with `--require`."""
+    if component in config.getoption("--require"):
+        pytest.fail(f"{component} is required: {reason}", pytrace=False)
+    pytest.skip(f"{component}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def minio_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[minio.S3Server]:
+    """A real MinIO (one for each test process), or the S3 endpoint given in DISENTANGLEMENT_TEST_S3_*."""
+    if server := minio.given_server(os.environ):
+        existing = frozenset(bucket.name for bucket in server.client().list_buckets())
+        yield server
+        minio.remove_fresh_buckets(server, existing)
+        return
+    program = build_tools.program("minio")
+    if program is None:
+        missing(request.config, "minio", f"run make tools. {build_tools.what_is_missing() or ''}")
+    with minio.running_minio(program, tmp_path_factory.mktemp("minio")) as server:
+        yield server
