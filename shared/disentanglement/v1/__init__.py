@@ -1,0 +1,1 @@
+"""Generated from protos/disentanglement/v1 by `make proto`; never edited by hand."""
