@@ -24,10 +24,10 @@ from disentanglement.errors import (
 )
 from disentanglement.jobs.states import JobState, move
 from disentanglement.specs import Step, StepKey
-from disentanglement.steps.messages import error_from_plain, error_to_plain, item_from_plain, item_to_plain
+from disentanglement.steps.ledger import failure_record
+from disentanglement.steps.messages import error_from_plain, item_from_plain, item_to_plain
 from disentanglement.steps.pool import WorkerPool
 from disentanglement.steps.progress import Progress
-from disentanglement.storage.failures import FailureRecord
 from disentanglement.storage.jobs import (
     JobRecord,
     cancel_job,
@@ -281,15 +281,3 @@ class Executor:
 
     def _is_committed(self, item: WorkItem) -> bool:
         return self._store.head(ManifestKey(item.step, item.key)) is not None
-
-
-def failure_record(item: WorkItem, error: DisentanglementError, at: datetime) -> FailureRecord:
-    """Why a step can not succeed as specified, to be written down."""
-    return FailureRecord(
-        step=item.step,
-        step_key=str(item.key),
-        reason=error.reason,
-        message=str(error)[:4000],
-        at=at,
-        details=error_to_plain(error),
-    )

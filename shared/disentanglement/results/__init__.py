@@ -1,0 +1,1 @@
+"""Scores as people read them: one table per cell, and the reference's JSON."""

@@ -1,0 +1,194 @@
+"""The reference's JSON: its key names, its rendering of bindings, its aggregated table.
+
+One row per (model, representation, metric), with `train_config.*`, `train_results.*`, `postprocess_*` and
+`evaluation_*` columns as existing notebooks expect them. Config values are strings, rendered as Python literals;
+references to functions carry an `@`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, TrainSpec
+from disentanglement.specs.networks import Adam, BernoulliLoss, OptimizerSpec
+from disentanglement.specs.objectives import (
+    AnnealedVae,
+    BetaTcVae,
+    BetaVae,
+    DipVae,
+    FactorVae,
+)
+from disentanglement.storage.manifests import Manifest
+
+Bindings = dict[str, Any]
+
+
+class Reference(str):
+    """A name that the reference writes without quotes, e.g. `@conv_encoder`."""
+
+
+def rendered(bindings: Mapping[str, Any]) -> dict[str, str]:
+    """Bindings as the reference writes them: strings quoted, references and numbers as they are."""
+    return {name: value if isinstance(value, Reference) else repr(value) for name, value in bindings.items()}
+
+
+def train_config(spec: TrainSpec, number: int | None = None) -> dict[str, str]:
+    """The operative configuration of a training, by the reference's names; `number` is the model's in its study."""
+    bindings: Bindings = {
+        **_adam("vae", spec.optimizer),
+        "vae_optimizer.optimizer_fn": Reference("@vae/AdamOptimizer"),
+        "vae_optimizer.learning_rate": None,
+        **_reconstruction(spec),
+        "dataset.name": spec.dataset.name,
+        "encoder.encoder_fn": Reference(f"@{spec.architecture.encoder.word}"),
+        "encoder.num_latent": spec.architecture.num_latent,
+        "decoder.decoder_fn": Reference(f"@{spec.architecture.decoder.word}"),
+        "export_as_tf_hub.drop_collections": None,
+        "model.batch_size": spec.batch_size,
+        "model.eval_steps": spec.eval_steps,
+        "model.model_num": number,
+        "model.name": spec.objective.method,
+        "model.random_seed": spec.random_seed,
+        "model.training_steps": spec.training_steps,
+        **_objective(spec),
+    }
+    return rendered(bindings)
+
+
+def postprocess_config(spec: PostprocessSpec, dataset: str) -> dict[str, str]:
+    """The operative configuration of an extraction."""
+    seed = spec.representation.sampled.random_seed if spec.representation.sampled else 0
+    return rendered(
+        {
+            "dataset.name": dataset,
+            "postprocess.postprocess_fn": Reference(f"@{_representation(spec.representation)}"),
+            "postprocess.random_seed": seed,
+            "postprocess.name": spec.representation.word,
+        }
+    )
+
+
+def evaluation_config(spec: EvaluateSpec, dataset: str) -> dict[str, str]:
+    """The operative configuration of an evaluation."""
+    word, parameters = spec.metric.selected
+    bindings: Bindings = {
+        "dataset.name": dataset,
+        "evaluation.evaluation_fn": Reference(f"@{word}"),
+        "evaluation.random_seed": spec.random_seed,
+        "evaluation.name": word,
+    }
+    for name, value in parameters:
+        if name == "num_bins":
+            bindings["discretizer.num_bins"] = value
+            bindings["discretizer.discretizer_fn"] = Reference("@histogram_discretizer")
+        elif name == "prune_threshold":
+            bindings["prune_dims.threshold"] = value
+        elif name == "predictor":
+            bindings["predictor.predictor_fn"] = Reference(f"@{value.word}")
+        else:
+            bindings[f"{word}.{name}"] = list(value) if isinstance(value, tuple) else value
+    return rendered(bindings)
+
+
+def aggregated_row(
+    spec: EvaluateSpec, number: int | None, path: str, train: Manifest, postprocess: Manifest, evaluation: Manifest
+) -> dict[str, Any]:
+    """One row of the reference's aggregated table. Non-finite numbers are null."""
+    train_spec = TrainSpec.model_validate_json(json.dumps(train.spec), strict=False)
+    postprocess_spec = PostprocessSpec.model_validate_json(json.dumps(postprocess.spec), strict=False)
+    dataset = train_spec.dataset.name
+    return {
+        **_prefixed("train_config", train_config(train_spec, number)),
+        **_prefixed("train_results", _results(train)),
+        **_prefixed("postprocess_config", postprocess_config(postprocess_spec, dataset)),
+        **_prefixed("postprocess_results", _results(postprocess)),
+        **_prefixed("evaluation_config", evaluation_config(spec, dataset)),
+        **_prefixed("evaluation_results", _results(evaluation)),
+        "path": path,
+    }
+
+
+def column_json(rows: list[dict[str, Any]]) -> str:
+    """Rows as the reference's aggregated file: `{column: {"0": value, ...}}`, strict JSON."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    table = {name: {str(i): _strict(row.get(name)) for i, row in enumerate(rows)} for name in names}
+    return json.dumps(table, allow_nan=False)
+
+
+def _results(manifest: Manifest) -> dict[str, Any]:
+    return {
+        **manifest.scores(),
+        "elapsed_time": manifest.provenance.get("wall_time_s"),
+        "uuid": manifest.attempt,
+    }
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}.{name}": value for name, value in values.items()}
+
+
+def _strict(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _representation(representation: RepresentationSpec) -> str:
+    return f"{representation.word}_representation"
+
+
+def _adam(scope: str, optimizer: OptimizerSpec) -> Bindings:
+    adam = optimizer.adam or Adam()
+    values: Bindings = {
+        "beta1": adam.beta1,
+        "beta2": adam.beta2,
+        "epsilon": adam.epsilon,
+        "learning_rate": adam.learning_rate,
+        "name": "Adam",
+        "use_locking": False,
+    }
+    return {f"{scope}/AdamOptimizer.{name}": value for name, value in values.items()}
+
+
+def _reconstruction(spec: TrainSpec) -> Bindings:
+    word, loss = spec.reconstruction.selected
+    bindings: Bindings = {"reconstruction_loss.loss_fn": Reference(f"@{word}")}
+    bindings["reconstruction_loss.activation"] = getattr(loss, "activation", "logits")
+    if isinstance(loss, BernoulliLoss):
+        bindings["bernoulli_loss.subtract_true_image_entropy"] = loss.subtract_true_image_entropy
+    return bindings
+
+
+def _objective(spec: TrainSpec) -> Bindings:
+    word, objective = spec.objective.selected
+    name, parameters = OBJECTIVE_BINDINGS.get(type(objective), (word, _own_fields))
+    return {"model.model": Reference(f"@{name}()"), **_named(name, parameters(objective))}
+
+
+def _named(name: str, parameters: Bindings) -> Bindings:
+    return {path if "." in path else f"{name}.{path}": value for path, value in parameters.items()}
+
+
+def _own_fields(objective: Any) -> Bindings:
+    return {name: value for name, value in objective if isinstance(value, (int, float, str))}
+
+
+def _factor_vae(objective: FactorVae) -> Bindings:
+    return {
+        "gamma": objective.gamma,
+        "discriminator.discriminator_fn": Reference(f"@{objective.discriminator.word}"),
+        "discriminator_optimizer.optimizer_fn": Reference("@discriminator/AdamOptimizer"),
+        "discriminator_optimizer.learning_rate": None,
+        **_adam("discriminator", objective.discriminator_optimizer),
+    }
+
+
+OBJECTIVE_BINDINGS: dict[type, tuple[str, Callable[[Any], Bindings]]] = {
+    BetaVae: ("vae", _own_fields),
+    AnnealedVae: ("annealed_vae", _own_fields),
+    FactorVae: ("factor_vae", _factor_vae),
+    DipVae: ("dip_vae", _own_fields),
+    BetaTcVae: ("beta_tc_vae", _own_fields),
+}
+"""The reference's name of each objective and the parameters that it records."""

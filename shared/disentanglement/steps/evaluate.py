@@ -1,0 +1,87 @@
+"""The evaluate step: one metric of one representation, from stored codes. Needs no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from disentanglement.errors import Interrupted, NotBuiltYet, StepNotCommitted
+from disentanglement.metrics.catalog import MetricResult, evaluate_metric, find_metric, score_points
+from disentanglement.metrics.sampling import GridRepresentation
+from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, StepKey, TrainSpec, parse_spec
+from disentanglement.steps.messages import StepResult
+from disentanglement.steps.once import Computed, compute_once
+from disentanglement.steps.progress import Progress
+from disentanglement.steps.run import StepContext
+from disentanglement.steps.uploads import open_arrays
+from disentanglement.storage.cache import Cache
+from disentanglement.storage.codes import StoredCodes, open_codes
+from disentanglement.storage.commit import committed
+from disentanglement.storage.data_sets import open_factors
+from disentanglement.storage.keys import CodesManifestKey
+from disentanglement.storage.manifests import Manifest
+
+THOUSANDTHS = 1000
+
+
+def evaluate(spec: EvaluateSpec, representation_key: StepKey, context: StepContext) -> StepResult:
+    """Scores a representation, or arrays that somebody sent, unless the score is committed.
+
+    Raises:
+        StepNotCommitted: the representation is not extracted yet.
+        CodesMissing: its codes were evicted.
+        NotBuiltYet: a metric that this release does not compute.
+        MetricUndefined: the metric has no value on these codes.
+        Interrupted: asked to stop.
+    """
+    find_metric(spec.metric)
+    if spec.standard_error:
+        raise NotBuiltYet("standard_error")
+    extracted = committed(context.store, "postprocess", representation_key)
+    if extracted is None:
+        raise StepNotCommitted(f"the representation {representation_key} is not extracted yet")
+    return compute_once(spec, [representation_key], context, lambda _: _computed(spec, extracted, context))
+
+
+def _computed(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> Computed:
+    if extracted.key.step_key.cell == "uploaded.codes":
+        return Computed(results=_score_uploaded(spec, extracted.key.step_key, context).scores())
+    result, codes = _score_model(spec, extracted, context)
+    handed_on = {name: extracted.provenance.get(name) for name in ("data", "train_spec")}
+    provenance = {**handed_on, "postprocess_spec": extracted.spec, "codes": codes.content_digest}
+    return Computed(results=result.scores(), provenance=provenance)
+
+
+def _score_uploaded(spec: EvaluateSpec, key: StepKey, context: StepContext) -> MetricResult:
+    arrays = open_arrays(context.store, key)
+    return score_points(spec.metric, arrays, spec.random_seed, progress=_reporter(spec, context))
+
+
+def _score_model(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> tuple[MetricResult, StoredCodes]:
+    train_key = StepKey.parse(extracted.upstream[0])
+    trained = parse_spec(TrainSpec, extracted.provenance["train_spec"])
+    dataset = trained.dataset
+    codes = open_codes(context.store, Cache(context.cache), CodesManifestKey(train_key, dataset.digest))
+    factors = open_factors(context.store, dataset.name, dataset.digest)
+    chosen = parse_spec(PostprocessSpec, extracted.spec).representation
+    representation = GridRepresentation(factors, *_tables(chosen, codes, spec.random_seed))
+    result = evaluate_metric(spec.metric, representation, spec.random_seed, progress=_reporter(spec, context))
+    return result, codes
+
+
+def _tables(
+    representation: RepresentationSpec, codes: StoredCodes, seed: int
+) -> tuple[np.ndarray, np.ndarray | None, np.random.Generator | None]:
+    """Mean alone, or with log-variance and the noise of `sampled`: a function of both steps' seeds."""
+    if representation.sampled is None:
+        return codes.mean, None, None
+    noise = np.random.default_rng([representation.sampled.random_seed, seed])
+    return codes.mean, codes.logvar, noise
+
+
+def _reporter(spec: EvaluateSpec, context: StepContext):
+    def report(share: float) -> None:
+        context.report(Progress(int(share * THOUSANDTHS), THOUSANDTHS, "", spec.metric.word))
+        if context.should_stop():
+            raise Interrupted(f"stopped while computing {spec.metric.word}: run it again")
+
+    return report

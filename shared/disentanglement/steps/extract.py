@@ -1,0 +1,46 @@
+"""Codes of a trained model: mean and log-variance of every stored image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from disentanglement.errors import Interrupted
+from disentanglement.models.data import TrainingData
+from disentanglement.models.encoding import encode_all
+from disentanglement.models.model import Model
+from disentanglement.specs import TrainSpec, parse_spec
+from disentanglement.steps.progress import Progress
+from disentanglement.steps.run import StepContext
+from disentanglement.steps.train import WEIGHTS
+from disentanglement.storage.cache import Cache
+from disentanglement.storage.codes import CodesManifest, put_codes
+from disentanglement.storage.data_sets import open_data_set
+from disentanglement.storage.keys import CodesManifestKey
+from disentanglement.storage.manifests import Manifest
+from disentanglement.storage.store import get_checked
+
+IMAGES_PER_REPORT = 8192
+
+
+def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext) -> CodesManifest:
+    """Encodes the whole data set of a committed model and stores the codes.
+
+    Raises:
+        Interrupted: asked to stop; nothing is kept.
+    """
+    spec = parse_spec(TrainSpec, trained.spec)
+    data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
+    data = TrainingData(data_set.images.stored, device=context.device)
+    weights = get_checked(context.store, trained.file_key(WEIGHTS), trained.files[WEIGHTS].measured)
+    model = Model.from_bytes(spec, weights, image_shape=data.image_shape, device=context.device)
+    mean_PZ, logvar_PZ = (np.empty((len(data), spec.architecture.num_latent), np.float32) for _ in range(2))
+    reported = 0
+    for batch in encode_all(model.networks, data):
+        stop = batch.start + len(batch.mean_BZ)
+        mean_PZ[batch.start : stop], logvar_PZ[batch.start : stop] = batch.mean_BZ, batch.logvar_BZ
+        if stop - reported >= IMAGES_PER_REPORT:
+            reported = stop
+            context.report(Progress(stop, len(data), "images"))
+            if context.should_stop():
+                raise Interrupted("stopped while extracting codes: run it again")
+    return put_codes(context.store, key, mean_PZ, logvar_PZ)

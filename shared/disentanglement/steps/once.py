@@ -1,0 +1,109 @@
+"""Computing a step once: answer from the store, else compute in an attempt and commit it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from disentanglement.specs import THREADS_PER_STEP, StepKey, StepSpec, canonical, step_key
+from disentanglement.specs.canonical import contract_version, step_of
+from disentanglement.steps.messages import StepResult
+from disentanglement.steps.run import StepContext
+from disentanglement.storage.commit import Attempt, commit, committed, compare
+from disentanglement.storage.manifests import Manifest
+
+PACKAGES = ("disentanglement", "numpy", "scipy", "scikit-learn", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a step came to: digests of its tensors, its results, and what was true while computing."""
+
+    results: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+Compute = Callable[[Attempt], Computed]
+
+
+def compute_once(spec: StepSpec, upstream: Sequence[StepKey], context: StepContext, compute: Compute) -> StepResult:
+    """The committed step; `compute` is called only where there is none, or to compare (`context.recompute`).
+
+    Raises:
+        CorruptArtifact: the step is committed, but its files are not as recorded.
+        DisentanglementError: whatever `compute` raises.
+    """
+    step, _ = step_of(spec)
+    key = step_key(spec, upstream)
+    standing = committed(context.store, step, key)
+    if standing is not None and not context.recompute:
+        return StepResult(standing.attempt, standing.content_digest, computed=False)
+    attempt = Attempt(context.store, step, key)
+    manifest = _manifest(attempt, spec, upstream, context, compute)
+    if standing is not None:
+        violation = compare(standing, manifest)
+        attempt.drop()
+        return StepResult(manifest.attempt, manifest.content_digest, True, violation is not None)
+    outcome = commit(context.store, manifest)
+    return StepResult(
+        outcome.manifest.attempt, outcome.manifest.content_digest, outcome.is_ours, outcome.violation is not None
+    )
+
+
+def _manifest(
+    attempt: Attempt, spec: StepSpec, upstream: Sequence[StepKey], context: StepContext, compute: Compute
+) -> Manifest:
+    started, clock = datetime.now(UTC), time.monotonic()
+    computed = compute(attempt)
+    provenance = {
+        **computed.provenance,
+        "device": context.device,
+        "threads": THREADS_PER_STEP,
+        "versions": versions(),
+        "machine": machine(),
+        "started_at": started.isoformat(),
+        "finished_at": datetime.now(UTC).isoformat(),
+        "wall_time_s": round(time.monotonic() - clock, 3),
+    }
+    return attempt.manifest(
+        spec=canonical(spec),
+        contract=contract_version(*step_of(spec)),
+        upstream=upstream,
+        tensors=computed.tensors,
+        results=computed.results,
+        provenance=provenance,
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what computes, by package."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if image := os.environ.get("DISENTANGLEMENT_IMAGE"):
+        found["image"] = image
+    return found
+
+
+@cache
+def machine() -> str:
+    """The processor: sums in another order on another one."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{platform.machine()} {model}".strip()

@@ -1,0 +1,56 @@
+"""The postprocess step: a trained model's codes, shared by all of its representations, and a commit that names them."""
+
+from __future__ import annotations
+
+from disentanglement.errors import NotBuiltYet, StepNotCommitted
+from disentanglement.specs import PostprocessSpec, StepKey, TrainSpec, parse_spec
+from disentanglement.steps.messages import StepResult
+from disentanglement.steps.once import Computed, compute_once
+from disentanglement.steps.run import StepContext
+from disentanglement.storage.codes import find_codes
+from disentanglement.storage.commit import Attempt, committed
+from disentanglement.storage.keys import CodesManifestKey
+from disentanglement.storage.manifests import Manifest
+
+BUILT = ("mean", "sampled")
+
+
+def postprocess(spec: PostprocessSpec, train_key: StepKey, context: StepContext) -> StepResult:
+    """Makes sure that the model's codes are in the store, extracting them if they are not, then commits.
+
+    Raises:
+        StepNotCommitted: the model is not trained yet.
+        NotBuiltYet: a representation that this release does not extract.
+    """
+    if spec.representation.word not in BUILT:
+        raise NotBuiltYet(f"representation.{spec.representation.word}")
+    trained = committed(context.store, "train", train_key)
+    if trained is None:
+        raise StepNotCommitted(f"the model {train_key} is not trained yet")
+    codes = codes_key(trained)
+    codes_digest = _codes_digest(codes, trained, context)
+    return compute_once(spec, [train_key], context, lambda attempt: _computed(attempt, codes_digest, trained))
+
+
+def codes_key(trained: Manifest) -> CodesManifestKey:
+    """Where the codes of a trained model belong."""
+    spec = parse_spec(TrainSpec, trained.spec)
+    return CodesManifestKey(trained.key.step_key, spec.dataset.digest)
+
+
+def _codes_digest(key: CodesManifestKey, trained: Manifest, context: StepContext) -> str:
+    standing = find_codes(context.store, key)
+    if standing is not None and not context.recompute:
+        return standing.content_digest
+    from disentanglement.steps.extract import extract_codes  # needs torch
+
+    return extract_codes(key, trained, context).content_digest
+
+
+def _computed(attempt: Attempt, codes_digest: str, trained: Manifest) -> Computed:
+    return Computed(tensors={"codes": codes_digest}, provenance={"codes": codes_digest, **lineage(trained)})
+
+
+def lineage(trained: Manifest) -> dict[str, object]:
+    """What a later step hands on of the training: data and spec."""
+    return {"data": trained.provenance.get("data"), "train_spec": trained.spec}

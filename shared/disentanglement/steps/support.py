@@ -1,0 +1,62 @@
+"""What this release can do, by the words of the specs; torch-free, so that a server can refuse work before it starts.
+
+A test compares the lists with the catalogs they stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from disentanglement.datasets.catalog import DATA_SETS
+from disentanglement.errors import NotBuiltYet
+from disentanglement.metrics.catalog import METRICS
+from disentanglement.specs import EvaluateSpec, PostprocessSpec, StepSpec, TrainSpec
+
+OBJECTIVES = frozenset({"beta_vae"})
+ENCODERS = frozenset({"conv_encoder"})
+DECODERS = frozenset({"deconv_decoder"})
+RECONSTRUCTIONS = frozenset({"bernoulli_loss", "l2_loss"})
+OPTIMIZERS = frozenset({"adam"})
+PRECISIONS = frozenset({"fp32"})
+REPRESENTATIONS = frozenset({"mean", "sampled"})
+
+
+def missing(specs: Iterable[StepSpec]) -> list[str]:
+    """What the specs name and this release does not do, as paths with words, each once, in order."""
+    return list(dict.fromkeys(name for spec in specs for name in _missing(spec)))
+
+
+def require(specs: Iterable[StepSpec]) -> None:
+    """Raises `NotBuiltYet` with the list of what is missing, if anything is."""
+    if names := missing(specs):
+        raise NotBuiltYet(f"not built yet: {', '.join(names)}")
+
+
+def _missing(spec: StepSpec) -> Iterator[str]:
+    match spec:
+        case TrainSpec():
+            yield from _missing_of_training(spec)
+        case PostprocessSpec():
+            yield from _unless(spec.representation.word, REPRESENTATIONS, "representation")
+        case EvaluateSpec():
+            yield from _unless(spec.metric.word, METRICS, "metric")
+            if spec.standard_error:
+                yield "standard_error"
+
+
+def _missing_of_training(spec: TrainSpec) -> Iterator[str]:
+    yield from _unless(spec.dataset.name, DATA_SETS, "dataset")
+    yield from (f"dataset.options.{option.word}" for option in spec.dataset.options)
+    yield from _unless(spec.objective.word, OBJECTIVES, "objective")
+    yield from _unless(spec.architecture.encoder.word, ENCODERS, "architecture.encoder")
+    yield from _unless(spec.architecture.decoder.word, DECODERS, "architecture.decoder")
+    yield from _unless(spec.reconstruction.word, RECONSTRUCTIONS, "reconstruction")
+    yield from _unless(spec.optimizer.word, OPTIMIZERS, "optimizer")
+    if spec.optimizer.adam is not None and spec.optimizer.adam.schedule is not None:
+        yield "optimizer.adam.schedule"
+    yield from _unless(spec.precision, PRECISIONS, "precision")
+
+
+def _unless(word: str, built: Iterable[str], path: str) -> Iterator[str]:
+    if word not in built:
+        yield f"{path}.{word}"

@@ -1,0 +1,110 @@
+"""The train step: a spec becomes committed weights, with checkpoints on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from disentanglement.errors import Interrupted
+from disentanglement.models.data import TrainingData
+from disentanglement.models.training import Training
+from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
+from disentanglement.specs import TrainSpec
+from disentanglement.steps.history import History
+from disentanglement.steps.messages import StepResult
+from disentanglement.steps.once import Computed, compute_once
+from disentanglement.steps.progress import Progress
+from disentanglement.steps.run import StepContext
+from disentanglement.storage.cache import Cache
+from disentanglement.storage.checkpoints import latest_checkpoint, put_checkpoint
+from disentanglement.storage.commit import Attempt
+from disentanglement.storage.data_sets import open_data_set
+from disentanglement.storage.manifests import tensor_digest
+
+STEPS_PER_READ = 50
+"""Updates between two reads of the device; rows of the history are means over so many."""
+
+CHECKPOINT_EVERY_S = 60.0
+CHECKPOINT_EVERY_STEPS = 5000
+WEIGHTS, HISTORY, STATE = "weights.safetensors", "history.parquet", "state.safetensors"
+
+
+def train(spec: TrainSpec, context: StepContext) -> StepResult:
+    """Trains a model unless it is committed; goes on from the furthest checkpoint of any former attempt.
+
+    Raises:
+        NonFiniteLoss: at which step the loss went wrong.
+        NotBuiltYet: something in the spec that this release does not train.
+        Interrupted: asked to stop, with a checkpoint in place.
+    """
+    return compute_once(spec, (), context, lambda attempt: _TrainStep(spec, context, attempt).run())
+
+
+class _TrainStep:
+    """One attempt at training."""
+
+    def __init__(self, spec: TrainSpec, context: StepContext, attempt: Attempt) -> None:
+        self._spec = spec
+        self._context = context
+        self._attempt = attempt
+        data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
+        self._card = data_set.card
+        self._training = Training(spec, TrainingData(data_set.images.stored, device=context.device))
+        self._history = History()
+        self._resumed_from = 0
+        self._saved_step, self._saved_at = 0, time.monotonic()
+
+    def run(self) -> Computed:
+        """Trains to the last step, evaluates, writes the weights."""
+        if not self._context.recompute:
+            self._resume()
+        while self._training.step < self._spec.training_steps:
+            self._advance()
+        self._save_if(lambda: self._saved_step < self._training.step)
+        self._report("evaluating")
+        results = self._training.evaluate(self._spec.eval_steps)
+        return self._finish(results)
+
+    def _advance(self) -> None:
+        started = time.monotonic()
+        num_steps = min(STEPS_PER_READ, self._spec.training_steps - self._training.step)
+        self._training.advance(num_steps)
+        terms = self._training.read_terms()
+        rate = num_steps * self._spec.batch_size / max(time.monotonic() - started, 1e-9)
+        self._history.add(terms.step, {"loss": terms.loss, **terms.reported}, terms.kl_Z, rate)
+        self._report(f"{rate:,.0f} images/s")
+        if self._context.should_stop():
+            self._save_if(lambda: True)
+            raise Interrupted(f"stopped at step {self._training.step}, with a checkpoint: run it again to go on")
+        self._save_if(self._checkpoint_is_due)
+
+    def _checkpoint_is_due(self) -> bool:
+        waited = time.monotonic() - self._saved_at
+        return waited >= CHECKPOINT_EVERY_S or self._training.step - self._saved_step >= CHECKPOINT_EVERY_STEPS
+
+    def _save_if(self, is_due: Callable[[], bool]) -> None:
+        if not is_due():
+            return
+        contents = {STATE: tensors_to_bytes(self._training.state()), "history.json": self._history.to_json()}
+        put_checkpoint(self._attempt, self._training.step, contents)
+        self._attempt.put(HISTORY, self._history.to_parquet())
+        self._saved_step, self._saved_at = self._training.step, time.monotonic()
+
+    def _resume(self) -> None:
+        checkpoint = latest_checkpoint(self._attempt.store, "train", self._attempt.step_key)
+        if checkpoint is None:
+            return
+        self._training.restore(tensors_from_bytes(checkpoint.contents[STATE]))
+        self._history = History.from_json(checkpoint.contents["history.json"])
+        self._resumed_from = self._saved_step = checkpoint.position
+
+    def _report(self, note: str) -> None:
+        self._context.report(Progress(self._training.step, self._spec.training_steps, "steps", note))
+
+    def _finish(self, results: dict[str, float]) -> Computed:
+        weights = self._training.weights()
+        self._attempt.put(WEIGHTS, tensors_to_bytes(weights))
+        self._attempt.put(HISTORY, self._history.to_parquet())
+        digests = {name: tensor_digest(tensor.cpu().numpy()) for name, tensor in weights.items()}
+        data = {"name": self._card.name, "digest": self._card.digest, "origin": str(self._card.origin)}
+        return Computed(results=results, tensors=digests, provenance={"data": data})
