@@ -138,7 +138,7 @@ def sample_points(representation: Representation, num_points: int, rs: RandomSta
 def variance_of_codes(representation: Representation, num_points: int, rs: RandomState) -> Codes:
     """Variance [D] (ddof 1) of each code over fresh points, drawn in one batch."""
     codes_ND, _ = generate_batch_factor_code(representation, num_points, rs, num_points)
-    return _variance(np.ascontiguousarray(codes_ND.T), axis=1)  # along a row NumPy sums pairwise
+    return _variance(codes_ND, axis=0)
 
 
 def _variance(codes: Codes, axis: int) -> Codes:

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.strategies import floats, integers, permutations
+
+from disentanglement.errors import MetricUndefined, SpecError
+from disentanglement.metrics.arrays import Points
+from disentanglement.metrics.sampling import FactorGrid
+from disentanglement.metrics.sap_score import linear_classifier, sap_score_continuous, sap_score_discrete
+
+GRID = FactorGrid((2, 3)).all_factors()
+
+
+def random_points(seed: int, num_points: int = 30) -> Points:
+    rng = np.random.default_rng(seed)
+    factors = np.vstack([GRID, rng.integers(0, 2, size=(num_points - len(GRID), 2))])
+    return Points(factors @ rng.normal(size=(2, 3)) + rng.normal(size=(num_points, 3)), factors)
+
+
+def test_a_code_that_is_a_multiple_of_a_factor_has_the_squared_correlation_one() -> None:
+    codes = np.stack([-2.0 * GRID[:, 0], 3.0 + GRID[:, 1]], axis=1)
+    result = sap_score_continuous(codes, GRID)
+    assert result.prediction_DK == pytest.approx(np.eye(2), abs=1e-12)
+    assert result.scores() == {"SAP_score": pytest.approx(1.0)}
+
+
+def test_the_squared_correlation_is_worked_out_by_hand() -> None:
+    # code (0, 1, 2), factor (0, 0, 1): covariance 1/2, variances 1 and 1/3, so (1/4) / (1/3) = 3/4.
+    codes = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
+    assert sap_score_continuous(codes, np.array([[0], [0], [1]])).gap_K == pytest.approx([0.75])
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1e-7, 0.0), (1e-5, 1.0)])
+def test_a_code_of_almost_no_variance_predicts_nothing(scale: float, expected: float) -> None:
+    codes = np.stack([scale * GRID[:, 0], np.zeros(6)], axis=1)
+    assert sap_score_continuous(codes, GRID).prediction_DK[0, 0] == pytest.approx(expected)
+
+
+@given(
+    seed=integers(0, 2**32 - 1), scale=floats(0.1, 10), shift=floats(-10, 10), order=permutations(range(3))
+)
+def test_continuous_sap_ignores_scale_shift_and_order_of_codes(
+    seed: int, scale: float, shift: float, order: list[int]
+) -> None:
+    points = random_points(seed)
+    moved = shift - scale * points.codes_ND[:, order]
+    expected = sap_score_continuous(points.codes_ND, points.factors_NK)
+    assert sap_score_continuous(moved, points.factors_NK).gap_K == pytest.approx(expected.gap_K, abs=1e-9)
+    assert (expected.prediction_DK <= 1 + 1e-12).all()
+
+
+def test_discrete_sap_is_the_accuracy_on_held_out_points() -> None:
+    # The first code separates both values of the factor; the second never changes, so one class is always guessed.
+    factors = np.repeat([[0], [1]], 20, axis=0)
+    codes = np.hstack([10.0 * factors - 5.0, np.zeros((40, 1))])
+    test = Points(codes[10:25], factors[10:25])  # ten of the first class, five of the second
+    result = sap_score_discrete(Points(codes, factors), test)
+    assert result.prediction_DK[0, 0] == 1.0
+    assert result.prediction_DK[1, 0] in (pytest.approx(10 / 15), pytest.approx(5 / 15))
+
+
+def test_discrete_sap_repeats_and_leaves_numpys_global_generator_alone() -> None:
+    before = np.random.get_state()[1]
+    train, test = random_points(0), random_points(1)
+    first, second = (sap_score_discrete(train, test).prediction_DK for _ in range(2))
+    assert (first == second).all()
+    assert (np.random.get_state()[1] == before).all()
+
+
+def test_the_classifier_is_the_references() -> None:
+    settings = linear_classifier().get_params()
+    assert (settings["C"], settings["class_weight"], settings["dual"]) == (0.01, "balanced", False)
+
+
+def test_progress_rises_to_one() -> None:
+    shares: list[float] = []
+    sap_score_discrete(random_points(0), random_points(1), progress=shares.append)
+    assert shares == sorted(shares)
+    assert (len(shares), shares[-1]) == (6, 1.0)
+
+
+def test_a_factor_of_a_single_value_is_named() -> None:
+    factors = np.array([[0, 4], [1, 4]])
+    with pytest.raises(MetricUndefined, match=r"sap_score needs factors that vary; factors\[:, 1\]"):
+        sap_score_continuous(np.ones((2, 2)), factors)
+    with pytest.raises(MetricUndefined, match=r"factors\[:, 1\] is 4"):
+        sap_score_discrete(Points(np.ones((2, 2)), factors), Points(np.ones((2, 2)), factors))
+
+
+def test_held_out_points_of_other_width_are_a_spec_error() -> None:
+    points = random_points(0)
+    with pytest.raises(SpecError, match="test_codes.shape: wanted 3 columns, got 2"):
+        sap_score_discrete(points, Points(points.codes_ND[:, :2], points.factors_NK))
