@@ -13,7 +13,7 @@ from disentanglement.errors import SpecError
 
 
 class TrainingData:
-    """All stored images of a data set as uint8 `[P, H, W, C]`, or as bits `[P, H, W / 8]` if binary with one channel."""
+    """All stored images of a data set as uint8 `[P, H, W, C]`, or bits `[P, H, W / 8]` if binary with one channel."""
 
     def __init__(self, stored: NDArray[np.uint8], *, device: torch.device | str = "cpu") -> None:
         """On a CPU the array is shared, not copied: a memory map stays one. The first pixel is a byte's highest bit."""
