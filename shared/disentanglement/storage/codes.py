@@ -113,9 +113,7 @@ def open_codes(store: Store, cache: Cache, key: CodesManifestKey) -> StoredCodes
     """
     manifest = find_codes(store, key)
     if manifest is None:
-        raise CodesMissing(
-            f"{key.train_key}: its codes on data {key.data_digest} are not there; extract them"
-        )
+        raise CodesMissing(f"{key.train_key}: its codes on data {key.data_digest} are not there; extract them")
     try:
         mean, logvar = (_map(store, cache, manifest, name) for name in (MEAN, LOGVAR))
     except ArtifactNotFound as error:

@@ -140,9 +140,7 @@ def compare(standing: Manifest, other: Manifest) -> DeterminismViolation | None:
     return violation
 
 
-def committed(
-    store: Store, step: Step, step_key: StepKey, *, verify_digests: bool = False
-) -> Manifest | None:
+def committed(store: Store, step: Step, step_key: StepKey, *, verify_digests: bool = False) -> Manifest | None:
     """The manifest of a step that is done, None for one that is not.
 
     Raises:

@@ -219,6 +219,24 @@ class RequestKey(Key):
 
 
 @dataclass(frozen=True, slots=True)
+class UploadRecordKey(Key):
+    """What a project knows of an array that it sent; `sha256` is of the elements' bytes as they were sent."""
+
+    LAYOUT = "projects/{project}/uploads/{sha256}.json"
+    project: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationKey(Key):
+    """Several metrics of one source that were asked for together."""
+
+    LAYOUT = "projects/{project}/evaluations/{evaluation}.json"
+    project: str
+    evaluation: str
+
+
+@dataclass(frozen=True, slots=True)
 class NameKey(Key):
     """A name that a user gave to a step (`--name`)."""
 
@@ -237,8 +255,8 @@ class ProbeKey(Key):
 
 KEY_TYPES: tuple[type[Key], ...] = (
     DatasetKey, UploadKey, ArtifactKey, ManifestKey, CodesManifestKey, CodesKey, PlanKey, StudyKey,
-    StudyCancellationKey, FailureKey, TableKey, ReportKey, JobKey, CancellationKey, RequestKey, NameKey,
-    ProbeKey,
+    StudyCancellationKey, FailureKey, TableKey, ReportKey, JobKey, CancellationKey, RequestKey,
+    UploadRecordKey, EvaluationKey, NameKey, ProbeKey,
 )  # fmt: skip
 
 

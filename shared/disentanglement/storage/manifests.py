@@ -120,7 +120,7 @@ def strict_json(value: Any) -> tuple[Any, dict[str, NonFinite]]:
 
     The second is by JSON pointer (RFC 6901) into the first: `{"/mig": "nan"}`.
     """
-    found: dict[str, NonFinite] = Field(default_factory=dict)
+    found: dict[str, NonFinite] = {}
     return _strict(value, "", found), found
 
 

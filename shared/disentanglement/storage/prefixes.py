@@ -13,6 +13,7 @@ from disentanglement.storage.keys import (
     CodesKey,
     CodesManifestKey,
     DatasetKey,
+    EvaluationKey,
     FailureKey,
     JobKey,
     Key,
@@ -123,6 +124,11 @@ def tables(project: str, study: str) -> Prefix:
 def jobs(project: str, step: Step) -> Prefix:
     """Everything below the jobs of a project for one kind of step."""
     return Prefix.up_to(JobKey(project, step, "a"), "job")
+
+
+def evaluations(project: str) -> Prefix:
+    """The evaluations that a project asked for."""
+    return Prefix.up_to(EvaluationKey(project, "a"), "evaluation")
 
 
 def names(project: str) -> Prefix:

@@ -99,9 +99,7 @@ def _file_path(url: str) -> Path:
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, str]:
-    names = {
-        name: f"DISENTANGLEMENT_S3_{name.upper()}" for name in (*_S3_OPTIONS, "access_key", "secret_key")
-    }
+    names = {name: f"DISENTANGLEMENT_S3_{name.upper()}" for name in (*_S3_OPTIONS, "access_key", "secret_key")}
     return {name: env[variable] for name, variable in names.items() if env.get(variable)}
 
 

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from minio_server import S3Server
+
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.minio_store import MinioStore
 from disentanglement.storage.settings import S3Settings
 from disentanglement.storage.store import Store
-from minio import Minio
 
 
 @pytest.fixture(scope="session")
-def bucket_settings(minio_server: Any) -> S3Settings:
+def bucket_settings(minio_server: S3Server) -> S3Settings:
     """A bucket of this test run."""
-    settings = S3Settings(
+    return S3Settings(
         minio_server.endpoint,
-        bucket=f"test-{secrets.token_hex(6)}",
+        bucket=minio_server.fresh_bucket(),
         access_key=minio_server.access_key,
         secret_key=minio_server.secret_key,
         secure=minio_server.secure,
     )
-    client = Minio(settings.endpoint, settings.access_key, settings.secret_key, secure=settings.secure)
-    client.make_bucket(settings.bucket)
-    return settings
 
 
 @pytest.fixture
 def open_bucket(bucket_settings: S3Settings) -> Iterator[Callable[..., MinioStore]]:
     """Opens stores below a prefix of the test's own; keyword arguments replace settings."""
-    from dataclasses import replace
-
     prefix = secrets.token_hex(4)
     opened: list[MinioStore] = []
 

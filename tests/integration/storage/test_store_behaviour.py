@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+
 from disentanglement.errors import ArtifactNotFound
 from disentanglement.specs import StepKey
 from disentanglement.storage import prefixes
@@ -134,7 +135,7 @@ def test_a_reader_never_sees_half_an_object(store: Store) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
-        seen = []
+        seen: list[bytes] = []
         while not writing.done() or not seen:
             seen.append(store.get(key))
         writing.result()
