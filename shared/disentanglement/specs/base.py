@@ -100,15 +100,17 @@ class OneOf(Spec):
             member.pop("default", None)
             if "anyOf" in member:
                 member.update(next(option for option in member.pop("anyOf") if option != {"type": "null"}))
-        one_member = {**described, "minProperties": 1, "maxProperties": 1}
-        names = {"type": "string", "enum": list(members)}
-        described.clear()
-        described |= {
-            "title": cls.__name__,
-            "description": one_member.pop("description", ""),
-            "anyOf": [one_member, names],
-        }
-        return described
+        described |= {"minProperties": 1, "maxProperties": 1}
+        return or_text(described, {"enum": list(members)})
+
+
+def or_text(described: JsonSchemaValue, text: JsonSchemaValue) -> JsonSchemaValue:
+    """The JSON Schema of an object that a text may stand for; `described` is changed in place and returned."""
+    whole = dict(described)
+    described.clear()
+    described |= {"title": whole.pop("title"), "description": whole.pop("description", "")}
+    described["anyOf"] = [whole, {"type": "string", **text}]
+    return described
 
 
 class Plugin(Spec):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from disentanglement.specs.base import A_LIST, Name, OneOf, Plugin, Positive, Spec
+from disentanglement.specs.base import A_LIST, Name, OneOf, Plugin, Positive, Spec, or_text
 
 
 class CorrelatedFactors(Spec):
@@ -49,3 +51,8 @@ class DatasetSpec(Spec):
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler.resolve_ref_schema(handler(schema))
+        return or_text(described, {"pattern": described["properties"]["name"]["pattern"]})

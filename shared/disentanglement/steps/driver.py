@@ -101,6 +101,11 @@ class Driver:
         self._running: dict[asyncio.Task[None], WorkItem] = {}
         self._busy: dict[Step, int] = dict.fromkeys(capacity, 0)
 
+    @property
+    def num_running(self) -> int:
+        """How many steps run now."""
+        return len(self._running)
+
     async def run(self) -> StudySnapshot:
         """Works until nothing can run any more. Cancelling stops what runs, with checkpoints in place.
 

@@ -28,6 +28,7 @@ from disentanglement.steps.ledger import failure_record
 from disentanglement.steps.messages import error_from_plain, item_from_plain, item_to_plain
 from disentanglement.steps.pool import WorkerPool
 from disentanglement.steps.progress import Progress
+from disentanglement.steps.representations import is_complete
 from disentanglement.storage.jobs import (
     JobRecord,
     cancel_job,
@@ -113,7 +114,8 @@ class Executor:
         if (run := self._runs.get(item.id)) is not None:
             await self._remember(item, project)
             return replace(run.job, project=project)
-        if await asyncio.to_thread(self._is_committed, item):
+        if await asyncio.to_thread(is_complete, self._store, item):
+            await asyncio.to_thread(self._remember_once, item, project)
             return Job(project, item, JobState.SUCCEEDED, self._now())
         if self._draining:
             raise Unavailable("this server is draining; ask again in a moment")
@@ -252,6 +254,10 @@ class Executor:
 
     async def _remember(self, item: WorkItem, project: str) -> None:
         await asyncio.to_thread(self._write_record, self._new_record(item, project))
+
+    def _remember_once(self, item: WorkItem, project: str) -> None:
+        record = self._new_record(item, project)
+        self._store.put(record.key, record.to_bytes(), if_absent=True)
 
     def _write_record(self, record: JobRecord) -> None:
         put_job(self._store, record)
