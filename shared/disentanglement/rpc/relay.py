@@ -1,0 +1,66 @@
+"""One address for all services: calls of the others are passed on byte for byte, whatever their messages are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+
+from disentanglement.rpc.server import MAX_MESSAGE_BYTES
+from disentanglement.rpc.tokens import HEADER, bearer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.enable_retries", 0),  # the client that called decides
+)
+_NOT_PASSED_ON = ("user-agent", HEADER)
+
+
+def relay_channel(target: str) -> grpc.aio.Channel:
+    """A channel that calls may be relayed through."""
+    return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+
+
+class RelayHandler(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Handles every method of the services in `channels` (full name to channel)."""
+
+    def __init__(self, channels: Mapping[str, grpc.aio.Channel], *, token: str = "") -> None:
+        self._channels = channels
+        self._token = token
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        """A handler of raw bytes; on the wire all four kinds of calls are streams."""
+        channel = self._channels.get(details.method.strip("/").partition("/")[0])
+        if channel is None:
+            return None
+        call = channel.stream_stream(details.method)
+
+        async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            async for response in _relayed(call, requests, context, self._token):
+                yield response
+
+        return grpc.stream_stream_rpc_method_handler(relay)
+
+
+async def _relayed(
+    method: Any, requests: AsyncIterator[bytes], context: Context, token: str
+) -> AsyncIterator[bytes]:
+    metadata = [pair for pair in context.invocation_metadata() or () if _is_passed_on(pair[0])]
+    call = method(requests, timeout=context.time_remaining(), metadata=(*metadata, *bearer(token)))
+    try:
+        await context.send_initial_metadata(tuple(await call.initial_metadata()))
+        async for response in call:
+            yield response
+        context.set_trailing_metadata(tuple(await call.trailing_metadata()))
+    except grpc.aio.AioRpcError as error:
+        await context.abort(error.code(), error.details() or "", tuple(error.trailing_metadata()))
+    finally:
+        call.cancel()  # nothing happens where it has ended
+
+
+def _is_passed_on(name: str) -> bool:
+    return name not in _NOT_PASSED_ON and not name.startswith(("grpc-", ":"))
