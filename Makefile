@@ -64,8 +64,8 @@ proto: $(READY) $(PROTO_READY) ## Generate shared/disentanglement/v1 from protos
 tools: ## Build the servers that tests run (MinIO) into a per-user cache; needs Go
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/tools/build_tools.py
 
-bench: $(READY) ## Run the benchmarks
-	$(BIN)/python -m pytest tests/benchmarks -m "slow or not slow" -p no:randomly -s $(PYTEST_ARGS)
+bench: $(READY) ## Time training and encoding beside plain PyTorch loops
+	@for benchmark in tests/benchmarks/bench_*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
 
 # What uv resolves for every platform. UPGRADE=1 takes the newest versions, else only what must change does.
 COMPILE = $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \

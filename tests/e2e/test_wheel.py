@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +127,14 @@ def test_the_base_has_neither_torch_nor_grpc(base: Environment) -> None:
     assert not re.search(r"^(torch|grpcio|protobuf|kubernetes)==", installed, re.MULTILINE)
 
 
+def test_the_base_alone_scores_a_file_of_codes(base: Environment) -> None:
+    factors_NK = np.stack(np.meshgrid(range(3), range(4), indexing="ij"), axis=-1).reshape(-1, 2)
+    factors_NK = np.tile(factors_NK, (100, 1))
+    np.savez(base.folder / "mine.npz", codes=factors_NK.astype(np.float32), factors=factors_NK)
+    scores = json.loads(base.run("disentangle", "score", "mine.npz", "--metrics", "mig", "--json"))
+    assert scores["mig"]["discrete_mig"] == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.parametrize("module", ["cli", "metrics", "results", "specs", "storage", "studies"])
 def test_what_the_base_offers_imports_without_heavy_libraries(base: Environment, module: str) -> None:
     loaded = base.modules_after(f"import disentanglement.{module}")
@@ -139,4 +149,4 @@ def test_generated_code_imports_with_the_oldest_and_the_newest_release(client: E
     else:
         client.install("--no-deps", "--require-hashes", "-r", ROOT / "requirements" / "client.txt")
     assert int(client.run("python", "-W", "error", "-c", IMPORT_ALL_GENERATED)) > 0
-    client.run("python", "-W", "error", "-c", "import disentanglement.rpc")
+    client.run("python", "-W", "error", "-c", "from disentanglement import AsyncClient, Client")
