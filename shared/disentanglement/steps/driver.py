@@ -65,6 +65,8 @@ class StudyEvent:
     item: WorkItem | None
     snapshot: StudySnapshot
     error: DisentanglementError | None = None
+    progress: Progress | None = None
+    """What the step itself reported, with `progress` events."""
 
 
 class Driver:
@@ -195,12 +197,18 @@ class Driver:
     def _reporter(self, item: WorkItem) -> Report:
         def report(progress: Progress) -> None:
             self._progress.report(item.id, progress.fraction)
-            self._tell("progress", item)
+            self._tell("progress", item, progress=progress)
 
         return report
 
-    def _tell(self, kind: str, item: WorkItem | None = None, error: DisentanglementError | None = None) -> None:
-        self._watch(StudyEvent(kind, item, self._progress.snapshot(), error))
+    def _tell(
+        self,
+        kind: str,
+        item: WorkItem | None = None,
+        error: DisentanglementError | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._watch(StudyEvent(kind, item, self._progress.snapshot(), error, progress))
 
     async def _stop(self) -> None:
         for task in self._running:

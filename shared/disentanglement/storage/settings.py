@@ -15,6 +15,7 @@ from disentanglement.storage.store import Store
 
 STORE_VARIABLE = "DISENTANGLEMENT_STORE"
 CACHE_VARIABLE = "DISENTANGLEMENT_CACHE"
+DEFAULT_STORE = ".disentangle/store"
 _S3_OPTIONS = ("endpoint", "region", "secure", "ca_file", "path_style", "check_conditional_put")
 _SWITCHES = ("secure", "path_style", "check_conditional_put")
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -80,6 +81,11 @@ def open_store(where: str | None = None, env: Mapping[str, str] | None = None) -
 
         return MinioStore(S3Settings.from_url(where, env))
     raise SpecError.of("store", "a path, file:///path or s3://bucket/prefix", f"{scheme}://...")
+
+
+def default_store(env: Mapping[str, str]) -> str:
+    """What DISENTANGLEMENT_STORE says, else a directory below the current one."""
+    return env.get(STORE_VARIABLE) or DEFAULT_STORE
 
 
 def cache_directory(env: Mapping[str, str] | None = None) -> Path:
