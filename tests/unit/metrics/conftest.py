@@ -22,7 +22,7 @@ class IdentityData:
 
     @property
     def num_codes(self) -> int:
-        return self.code(np.ones((1, 10), dtype=np.int64)).shape[1]
+        return int(self.code(np.ones((1, 10), dtype=np.int64)).shape[1])
 
     def sample_factors(self, num: int, rs: RandomState) -> Factors:
         return rs.randint(1, 11, size=(num, 10))

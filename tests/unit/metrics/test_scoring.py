@@ -7,7 +7,15 @@ import pytest
 from numpy.random import RandomState
 
 from disentanglement.errors import MetricUndefined, NotBuiltYet, SpecError
-from disentanglement.metrics import Points, dci, evaluate_metric, mig, sap_score_discrete, score_arrays
+from disentanglement.metrics import (
+    Points,
+    dci,
+    evaluate_metric,
+    mig,
+    sap_score_continuous,
+    sap_score_discrete,
+    score_arrays,
+)
 from disentanglement.metrics.sampling import FactorGrid, GridRepresentation
 from disentanglement.specs.metrics import FactorVaeScore, MetricSpec, Mig, SapScore
 
@@ -52,12 +60,13 @@ def test_a_spec_brings_its_parameters_and_a_word_the_defaults() -> None:
     spec = MetricSpec(mig=Mig(num_bins=2))
     assert score_arrays(CODES, FACTORS, metrics=[spec])["mig"] == mig(CODES, FACTORS, num_bins=2).scores()
     continuous = MetricSpec(sap_score=SapScore(continuous_factors=True))
-    assert score_arrays(FACTORS, FACTORS, metrics=[continuous])["sap_score"] == {"SAP_score": pytest.approx(1, abs=0.1)}
+    expected = sap_score_continuous(CODES, FACTORS).scores()
+    assert score_arrays(CODES, FACTORS, metrics=[continuous])["sap_score"] == expected
 
 
 def test_lists_and_integer_codes_are_taken() -> None:
-    outcome = score_arrays(GRID.tolist(), GRID.tolist(), metrics=["mig"])["mig"]
-    assert outcome == {"discrete_mig": pytest.approx(1.0)}
+    expected = mig(GRID.astype(np.float64), GRID).scores()
+    assert score_arrays(GRID.tolist(), GRID.tolist(), metrics=["mig"])["mig"] == expected
 
 
 def test_one_metric_that_has_no_value_does_not_take_the_others_down() -> None:

@@ -1,0 +1,256 @@
+"""The metrics against scores recorded from disentanglement_lib on fixed arrays (`metrics/README.md`).
+
+Tolerances, and why:
+
+- bins, votes, the factors drawn from a seed: none, they are integers.
+- entropies, mutual information, MIG: 1e-12, sums of at most a few thousand logarithms in another order.
+- SAP matrices and scores: 1e-12. The squared correlation is the same product in another order; accuracies of the
+  support vector machines are counts of equal predictions, as the solver of one feature is not random.
+- FactorVAE variances: 1e-12 for float64 and 1e-6 for float32, the precision in which the reference sums them.
+  Scores, also those over 20 seeds: 1e-12, they are ratios of equal counts.
+- DCI from the recorded importances: 1e-12. From the trees themselves: where two codes split equally well, the trees
+  break the tie by chance and by the last digit of a gradient, which the C library decides; so the reference moves
+  with nothing but its seed (`_seed_spread`) and with the machine. Scores are asked to lie as close as twice that
+  spread, or 0.002 if it is smaller, importances within 0.03, the most by which they move with the seed. In the small
+  cases the importances for the factors of two and of three values must agree to 1e-12 (no tie there hangs on a last
+  digit), which they do only if random numbers are drawn in the reference's order.
+
+DCI takes 1 to 200 seconds of one core a case: the five small cases and `shapes3d_dead` always run (13 s together).
+FactorVAE over twenty seeds takes 2 s a case: the small cases and `shapes3d_collapsed` always run. The other cases of
+these two tests are marked `slow`: `pytest -m slow tests/golden/test_metrics_golden.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
+from disentanglement.metrics import Points, dci, evaluate_metric, factor_vae_score, mig, score_arrays
+from disentanglement.metrics.arrays import Codes, Factors
+from disentanglement.metrics.dci import completeness, disentanglement
+from disentanglement.metrics.discretizer import discretize
+from disentanglement.metrics.factor_vae_score import FixedFactorVariances
+from disentanglement.metrics.information import entropies
+from disentanglement.metrics.sampling import FactorGrid, variance_of_codes, variances_at_fixed_factors
+from disentanglement.metrics.sap_score import sap_score_continuous, sap_score_discrete
+from disentanglement.specs.metrics import FactorVaeScore, MetricSpec, Mig, SapScore
+
+FOLDER = Path(__file__).parent / "metrics"
+CASES = sorted(path.stem for path in FOLDER.glob("*.json"))
+SMALL = [case for case in CASES if case.startswith("small")]
+WITH_FUNCTION = [case for case in CASES if case != "small_wide_iid"]  # its noise is drawn anew for each point
+WITH_TRACE = ["dsprites_noisy", "shapes3d_collapsed", "small_entangled", "small_perfect"]
+
+SLOW = (pytest.mark.slow, pytest.mark.timeout(900))
+DCI_ALWAYS = [*SMALL, "shapes3d_dead"]
+SEEDS_ALWAYS = [*SMALL, "shapes3d_collapsed"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recorded case; arrays are turned to (point, dimension) as the metrics take them."""
+
+    name: str
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        recorded: dict[str, Any] = json.loads((FOLDER / f"{self.name}.json").read_text())
+        return recorded
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        with np.load(FOLDER / f"{self.name}.npz") as arrays:
+            return dict(arrays)
+
+    def points(self, split: str) -> Points:
+        return Points(self.arrays[f"mus_{split}"].T, self.arrays[f"ys_{split}"].T.astype(np.int64))
+
+    def variances(self, split: str) -> FixedFactorVariances:
+        prefix = f"factor_vae_{split}"
+        factor = self.arrays[f"{prefix}_factor_index"].astype(np.int64)
+        return FixedFactorVariances(factor, self.arrays[f"{prefix}_local_variances"])
+
+    def scores(self, spec: str | MetricSpec, word: str) -> Any:
+        """Scored as a user would score arrays, with test points of their own."""
+        train, test = self.points("train"), self.points("test")
+        outcomes = score_arrays(
+            train.codes_ND,
+            train.factors_NK,
+            test_codes=test.codes_ND,
+            test_factors=test.factors_NK,
+            metrics=[spec],
+            seed=0,
+        )
+        return outcomes[word]
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Case:
+    return Case(request.param)
+
+
+def each(names: Sequence[str], always: Sequence[str] | None = None) -> pytest.MarkDecorator:
+    """Run for these cases; those not among `always` only with `-m slow`."""
+    marked = [pytest.param(name, marks=() if always is None or name in always else SLOW) for name in names]
+    return pytest.mark.parametrize("case", marked, indirect=True)
+
+
+class TableRepresentation:
+    """The representation of a case as a function of the factors, from its tables (`rep_*`)."""
+
+    def __init__(self, case: Case) -> None:
+        self.tables = case.arrays
+        self.dtype = np.dtype(case.recorded["_meta"]["dtype"])
+        self.factor_sizes = tuple(int(size) for size in self.tables["factor_sizes"])
+        self.num_codes = len(self.tables["rep_b"])
+        grid = FactorGrid(self.factor_sizes)
+        self.sample_factors, self.rows = grid.sample_factors, grid.rows
+
+    def codes_of(self, rows_N: NDArray[np.int64]) -> Codes:
+        return self.code(np.stack(np.unravel_index(rows_N, self.factor_sizes), axis=1))
+
+    def code(self, factors_NK: Factors) -> Codes:
+        before = self.tables["rep_b"] + sum(self.entries("T", factors_NK))
+        if "rep_U0" in self.tables:
+            before = before + self.tables["rep_w"] * np.prod(self.entries("U", factors_NK), axis=0)
+        functions = [before, np.tanh(before), before**2, np.sin(before)]
+        out = np.select([self.tables["rep_g"] == index for index in range(4)], functions)
+        if "rep_N" in self.tables:
+            rows = (factors_NK @ self.tables["rep_m"]) % len(self.tables["rep_N"])
+            out = out + self.tables["rep_s"] * self.tables["rep_N"][rows, np.arange(self.num_codes)]
+        codes: Codes = out.astype(self.dtype)
+        return codes
+
+    def entries(self, letter: str, factors_NK: Factors) -> list[NDArray[np.float64]]:
+        tables = (self.tables[f"rep_{letter}{index}"] for index in range(len(self.factor_sizes)))
+        return [table.T[values] for table, values in zip(tables, factors_NK.T, strict=True)]
+
+
+@each(CASES)
+def test_bins_are_the_references(case: Case) -> None:
+    bins = discretize(case.points("train").codes_ND, num_bins=20)
+    assert (case.arrays["ref_discretized_mus_train"] == bins.T).all()
+
+
+@each(CASES)
+def test_mutual_information_entropy_and_mig_are_the_references(case: Case) -> None:
+    points = case.points("train")
+    result = mig(points.codes_ND, points.factors_NK, num_bins=20)
+    assert result.information_DK == pytest.approx(case.arrays["ref_mutual_information"], abs=1e-12)
+    assert entropies(points.factors_NK) == pytest.approx(case.arrays["ref_factor_entropy"], abs=1e-12)
+    assert case.scores("mig", "mig") == pytest.approx(case.recorded["mig"], abs=1e-12)
+
+
+@each(CASES)
+def test_continuous_sap_is_the_references(case: Case) -> None:
+    points = case.points("train")
+    matrix = sap_score_continuous(points.codes_ND, points.factors_NK).prediction_DK
+    assert matrix == pytest.approx(case.arrays["ref_sap_matrix_continuous"], abs=1e-12)
+    spec = MetricSpec(sap_score=SapScore(continuous_factors=True))
+    assert case.scores(spec, "sap_score") == pytest.approx(case.recorded["sap_score_continuous"], abs=1e-12)
+
+
+@each(CASES)
+def test_discrete_sap_is_the_references(case: Case) -> None:
+    result = sap_score_discrete(case.points("train"), case.points("test"))
+    assert result.prediction_DK == pytest.approx(case.arrays["ref_sap_matrix_discrete"], abs=1e-12)
+    assert result.scores() == pytest.approx(case.recorded["sap_score_discrete"], abs=1e-12)
+
+
+@each(WITH_FUNCTION)
+def test_factor_vae_votes_and_scores_are_the_references(case: Case) -> None:
+    result = factor_vae_score(
+        case.arrays["factor_vae_global_variances"],
+        case.variances("train"),
+        case.variances("eval"),
+        num_factors=len(case.arrays["factor_sizes"]),
+        prune_threshold=0.05,
+    )
+    assert (result.active_D == case.arrays["factor_vae_active_dims"]).all()
+    assert (result.train_votes_KD == case.arrays["factor_vae_train_votes"]).all()
+    assert (result.eval_votes_KD == case.arrays["factor_vae_eval_votes"]).all()
+    assert result.scores() == pytest.approx(case.recorded["factor_vae_score"], abs=1e-12)
+
+
+@each(WITH_FUNCTION)
+def test_the_tables_give_the_recorded_codes(case: Case) -> None:
+    for split in ("train", "test"):
+        points = case.points(split)
+        assert TableRepresentation(case).code(points.factors_NK) == pytest.approx(points.codes_ND, abs=1e-12)
+
+
+@each(WITH_TRACE)
+def test_factors_and_variances_drawn_for_factor_vae_are_the_references(case: Case) -> None:
+    representation, arrays = TableRepresentation(case), case.arrays
+    precision = 1e-6 if representation.dtype == np.float32 else 1e-12
+    drawn = representation.sample_factors(1000, RandomState(0))
+    assert (drawn == arrays["factor_vae_variance_factors"]).all()
+    variance = variance_of_codes(representation, 1000, RandomState(0))
+    assert variance == pytest.approx(arrays["factor_vae_global_variances"], rel=precision, abs=1e-15)
+
+    rs = RandomState(0)
+    variance_of_codes(representation, 1000, rs)
+    batches = variances_at_fixed_factors(representation, 40, rs, 64)
+    recorded = case.variances("train")
+    assert (batches.factor_M == recorded.factor_M[:40]).all()
+    assert batches.variance_MD == pytest.approx(recorded.variance_MD[:40], rel=precision, abs=1e-15)
+
+
+@each(WITH_FUNCTION, SEEDS_ALWAYS)
+def test_factor_vae_over_twenty_seeds_is_the_references(case: Case) -> None:
+    settings = dict(case.recorded["_over_seeds"]["factor_vae_score"]["settings"])
+    seeds = range(settings.pop("seeds"))
+    spec = MetricSpec(factor_vae_score=FactorVaeScore(**settings))
+    runs = [evaluate_metric(spec, TableRepresentation(case), seed).scores() for seed in seeds]
+    assert_spread(runs, case.recorded["_over_seeds"]["factor_vae_score"])
+
+
+@each(WITH_FUNCTION)
+def test_mig_over_twenty_seeds_is_the_references(case: Case) -> None:
+    settings = case.recorded["_over_seeds"]["mig"]["settings"]
+    spec = MetricSpec(mig=Mig(num_train=settings["num_train"]))
+    seeds = range(settings["seeds"])
+    runs = [evaluate_metric(spec, TableRepresentation(case), seed).scores() for seed in seeds]
+    assert_spread(runs, case.recorded["_over_seeds"]["mig"])
+
+
+def assert_spread(runs: list[dict[str, float]], recorded: dict[str, dict[str, float]]) -> None:
+    for key in runs[0]:
+        values = [run[key] for run in runs]
+        spread = {"mean": mean(values), "std": stdev(values), "min": min(values), "max": max(values)}
+        assert spread == pytest.approx(recorded[key], abs=1e-12)
+
+
+@each(CASES)
+def test_dci_of_the_recorded_importances_is_the_references(case: Case) -> None:
+    importance = case.arrays["ref_dci_importance"]
+    assert disentanglement(importance) == pytest.approx(case.recorded["dci"]["disentanglement"], abs=1e-12)
+    assert completeness(importance) == pytest.approx(case.recorded["dci"]["completeness"], abs=1e-12)
+
+
+@each(CASES, DCI_ALWAYS)
+def test_dci_is_the_references_within_its_own_spread(case: Case) -> None:
+    result = dci(case.points("train"), case.points("test"), random_state=RandomState(0))
+    recorded = case.arrays["ref_dci_importance"]
+    assert result.importance_DK == pytest.approx(recorded, abs=0.03)
+    if case.name in SMALL:  # whose first two factors have two and three values
+        assert result.importance_DK[:, :2] == pytest.approx(recorded[:, :2], abs=1e-12)
+    for key, score in result.scores().items():
+        others = [run[key] for run in case.recorded["_seed_spread"]["dci"]]
+        tolerance = max(2 * (max(others) - min(others)), 0.002)
+        assert score == pytest.approx(case.recorded["dci"][key], abs=tolerance), key
+
+
+def test_dci_of_arrays_starts_the_trees_from_the_seed() -> None:
+    case = Case("small_perfect")
+    assert case.scores("dci", "dci") == pytest.approx(case.recorded["dci"], abs=1e-9)
