@@ -6,7 +6,8 @@ the optimiser's moments, the step, and the terms that have not been read yet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -48,8 +49,9 @@ class Training:
 
     def advance(self, num_steps: int) -> None:
         """Makes updates without ever waiting for the device; their terms are read with `read_terms`."""
-        for _ in range(num_steps):
-            self._update()
+        with denormals_as_zero():
+            for _ in range(num_steps):
+                self._update()
 
     def read_terms(self) -> MeanTerms:
         """Means since the last read, waiting once. Raises `NonFiniteLoss` naming the step that went wrong."""
@@ -109,6 +111,16 @@ class Training:
             device=self._data.device,
             evaluation=evaluation,
         )
+
+
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Adam's moments of weights that get no gradient decay below 1e-38, where a CPU is up to 25 times slower."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def check_built(spec: TrainSpec) -> None:

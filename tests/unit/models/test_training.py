@@ -155,6 +155,19 @@ def test_evaluation_has_the_references_keys_and_leaves_training_alone(spec: Trai
     assert equal(training.state(), undisturbed.state())
 
 
+def test_moments_too_small_to_matter_become_zero_while_training_and_only_then(
+    spec: TrainSpec, data: TrainingData
+) -> None:
+    training = Training(spec, data)
+    state = training.state()
+    state["optimizer.second.encoder.e1.kernel"].fill_(1e-42)
+    training.restore(state)
+    training.weights()["encoder.e1.bias"].fill_(-1e3)  # dead units: no gradient
+    training.advance(1)
+    assert not training.state()["optimizer.second.encoder.e1.kernel"].any()
+    assert (torch.full((1,), 1e-42) * 0.5).item() > 0
+
+
 def test_models_of_different_seeds_differ_from_the_first_step(spec: TrainSpec, data: TrainingData) -> None:
     one, other = Training(spec, data), Training(spec.replace(random_seed=4), data)
     assert not torch.equal(one.weights()["encoder.e1.kernel"], other.weights()["encoder.e1.kernel"])
