@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from disentanglement.models.data import TrainingData
+from disentanglement.models.empty_ground import Encode, fast_encode
 from disentanglement.models.networks import Networks
 from disentanglement.specs import THREADS_PER_STEP
 
@@ -46,9 +47,11 @@ def encode_all(
     """All points in the order of the data; `num_workers` threads change nothing but the time."""
     torch.set_num_threads(THREADS_PER_STEP)
     starts = range(0, len(data), batch_size)
+    with torch.inference_mode():
+        encode_images = fast_encode(networks, data.image_shape, data.device)
 
     def encode(start: int) -> EncodedBatch:
-        return encode_batch(networks, data, start, min(start + batch_size, len(data)))
+        return encode_batch(encode_images, data, start, min(start + batch_size, len(data)))
 
     with ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(THREADS_PER_STEP,)) as pool:
         for encoded in in_order(pool, encode, starts, ahead=4 * num_workers):
@@ -57,10 +60,10 @@ def encode_all(
             yield encoded
 
 
-def encode_batch(networks: Networks, data: TrainingData, start: int, stop: int) -> EncodedBatch:
+def encode_batch(encode: Encode, data: TrainingData, start: int, stop: int) -> EncodedBatch:
     """Points `start` to `stop`, on the host."""
     with torch.inference_mode():
-        posterior = networks.encode(data.images(slice(start, stop)))
+        posterior = encode(data.images(slice(start, stop)))
         return EncodedBatch(start, posterior.mean_BZ.cpu().numpy(), posterior.logvar_BZ.cpu().numpy())
 
 

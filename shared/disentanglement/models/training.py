@@ -18,6 +18,7 @@ from disentanglement.models.architectures import architecture
 from disentanglement.models.catalog import objective_of
 from disentanglement.models.data import TrainingData
 from disentanglement.models.meter import MeanTerms, TermsMeter
+from disentanglement.models.model import Model
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Batch, Terms
 from disentanglement.models.streams import Streams
@@ -66,6 +67,11 @@ class Training:
                 meter.add(self._terms(streams, batch), self._device_step)
         means = meter.read(self.step)
         return {**means.reported, "loss": means.loss, "global_step": self.step}
+
+    def model(self) -> Model:
+        """The model as trained so far; later steps do not change it."""
+        copies = {name: w.clone() for name, w in self.weights().items()}
+        return Model(self.spec, copies, image_shape=self._data.image_shape, device=self._data.device)
 
     def weights(self) -> dict[str, Tensor]:
         """The trained weights, sharing memory with the training."""
