@@ -46,9 +46,7 @@ class RelayHandler(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(relay)
 
 
-async def _relayed(
-    method: Any, requests: AsyncIterator[bytes], context: Context, token: str
-) -> AsyncIterator[bytes]:
+async def _relayed(method: Any, requests: AsyncIterator[bytes], context: Context, token: str) -> AsyncIterator[bytes]:
     metadata = [pair for pair in context.invocation_metadata() or () if _is_passed_on(pair[0])]
     call = method(requests, timeout=context.time_remaining(), metadata=(*metadata, *bearer(token)))
     try:

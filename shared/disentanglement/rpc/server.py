@@ -96,7 +96,9 @@ def add_listen_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key (PEM)")
     parser.add_argument("--insecure-listen", action="store_true", help="serve beyond loopback without TLS")
     parser.add_argument("--no-reflection", action="store_true", help="do not describe the services to clients")
-    parser.add_argument("--port-file", type=Path, metavar="FILE", help="write the line that says where it listens there")
+    parser.add_argument(
+        "--port-file", type=Path, metavar="FILE", help="write the line that says where it listens there"
+    )
 
 
 def listening_from(arguments: argparse.Namespace, env: Mapping[str, str]) -> Listening:

@@ -8,11 +8,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from disentanglement.errors import ArtifactNotFound, CorruptArtifact, SpecError
@@ -22,12 +26,32 @@ from disentanglement.specs.canonical import contract_version
 from disentanglement.storage.commit import Attempt, commit, committed
 from disentanglement.storage.keys import UploadKey, UploadRecordKey
 from disentanglement.storage.manifests import Record, Sha256, tensor_digest
-from disentanglement.storage.store import Store, measure
+from disentanglement.storage.store import Store, measure, measure_file
 
 Arrays = Mapping[str, NDArray[Any]]
 
 CELL = "uploaded.codes"
 NAMES = ("codes", "factors", "test_codes", "test_factors")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An array that is arriving: a `.npy` file, written element by element."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all elements."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def write_header(self, stream: BinaryIO) -> None:
+        """What stands in a `.npy` file before the elements (little-endian, row by row)."""
+        descr = npy_format.dtype_to_descr(self.dtype.newbyteorder("<"))
+        header = {"descr": descr, "fortran_order": False, "shape": self.shape}
+        npy_format.write_array_header_1_0(stream, header)
 
 
 class UploadRecord(Record):
@@ -116,22 +140,26 @@ def npy(array: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def remember_upload(store: Store, project: str, sha256: str, array: NDArray[Any], now: datetime) -> UploadRecord:
-    """Stores an array that a project sent as bytes with this sha256; the same array twice is stored once.
+def remember_upload(store: Store, project: str, sha256: str, upload: Upload, now: datetime) -> UploadRecord:
+    """Stores an array that a project sent as elements with this sha256; the same array twice is stored once.
 
     Raises:
         SpecError: the same bytes were sent before with another type or shape.
     """
-    key = UploadRecordKey(project, sha256)
+    stored, key = measure_file(upload.path).sha256, UploadRecordKey(project, sha256)
     record = UploadRecord(
-        stored=put_array(store, array), dtype=array.dtype.name, shape=array.shape, size=array.nbytes, created=now
+        stored=stored, dtype=upload.dtype.name, shape=upload.shape, size=upload.num_bytes, created=now
     )
-    if store.put(key, record.to_bytes(), if_absent=True):
-        return record
-    standing = UploadRecord.from_bytes(key, store.get(key))
-    if standing.stored != record.stored:
-        before = f"{standing.dtype} {list(standing.shape)}"
-        raise SpecError.of("header.shape", f"{before}, as these bytes were sent before", f"{record.dtype} {record.shape}")
+    try:
+        standing = UploadRecord.from_bytes(key, store.get(key))
+    except ArtifactNotFound:
+        standing = record
+    if standing.stored != stored:
+        before = f"{standing.dtype} {list(standing.shape)}, as which these bytes were sent before"
+        raise SpecError.of("header.shape", before, f"{record.dtype} {list(record.shape)}")
+    if store.head(UploadKey(stored)) is None:
+        store.put_file(UploadKey(stored), upload.path)
+    store.put(key, standing.to_bytes(), if_absent=True)
     return standing
 
 

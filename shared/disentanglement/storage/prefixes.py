@@ -38,7 +38,7 @@ class Prefix:
     text: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"(?:\.?[A-Za-z0-9_-]|(?<=[A-Za-z0-9_-])/)*\.?", self.text, re.ASCII):
+        if not re.fullmatch(r"(?:[A-Za-z0-9_-]|(?<=[A-Za-z0-9_-])[./])*", self.text, re.ASCII):
             raise SpecError.of("prefix", "the beginning of a key", repr(self.text))
 
     def __str__(self) -> str:

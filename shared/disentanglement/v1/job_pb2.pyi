@@ -819,7 +819,7 @@ class MetricEvaluation(google.protobuf.message.Message):
     RESULT_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
     step_key: builtins.str
-    """The key of the step; empty for a client's own codes."""
+    """The key of the step; a client's own codes are the data set `uploaded` in it."""
     state: global___JobState.ValueType
     """Where it stands."""
     @property

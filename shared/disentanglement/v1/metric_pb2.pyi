@@ -10,6 +10,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import sys
 import typing
@@ -1027,6 +1028,7 @@ class Metric(google.protobuf.message.Message):
     SCORE_KEYS_FIELD_NUMBER: builtins.int
     CONTRACT_VERSION_FIELD_NUMBER: builtins.int
     AVAILABLE_FIELD_NUMBER: builtins.int
+    PARAMETERS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name, a member of MetricSpec, e.g. `mig`."""
     description: builtins.str
@@ -1043,6 +1045,10 @@ class Metric(google.protobuf.message.Message):
     def score_keys(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The keys of its scores that do not depend on the data set."""
 
+    @property
+    def parameters(self) -> google.protobuf.struct_pb2.Struct:
+        """Its parameters with their defaults; null where a value is required."""
+
     def __init__(
         self,
         *,
@@ -1053,8 +1059,10 @@ class Metric(google.protobuf.message.Message):
         score_keys: collections.abc.Iterable[builtins.str] | None = ...,
         contract_version: builtins.str = ...,
         available: builtins.bool = ...,
+        parameters: google.protobuf.struct_pb2.Struct | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["available", b"available", "contract_version", b"contract_version", "description", b"description", "name", b"name", "needs", b"needs", "score_keys", b"score_keys", "source", b"source"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["parameters", b"parameters"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["available", b"available", "contract_version", b"contract_version", "description", b"description", "name", b"name", "needs", b"needs", "parameters", b"parameters", "score_keys", b"score_keys", "source", b"source"]) -> None: ...
 
 global___Metric = Metric
 
@@ -1158,7 +1166,7 @@ class InlineCodes(google.protobuf.message.Message):
 
     @property
     def factor_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Names of the K factors, for the keys of scores. Default: their numbers."""
+        """Names of the K factors, for the keys of scores. Not built yet: UNIMPLEMENTED where it is given."""
 
     def __init__(
         self,
@@ -1195,7 +1203,7 @@ class UploadedCodes(google.protobuf.message.Message):
     """sha256 of [M, K]."""
     @property
     def factor_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Names of the K factors, for the keys of scores. Default: their numbers."""
+        """Names of the K factors, for the keys of scores. Not built yet: UNIMPLEMENTED where it is given."""
 
     def __init__(
         self,

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from disentanglement.v1 import job_pb2 as disentanglement_dot_v1_dot_job__pb2
 from disentanglement.v1 import model_pb2 as disentanglement_dot_v1_dot_model__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.disentanglement/v1/postprocessor_service.proto\x12\x12\x64isentanglement.v1\x1a\x1c\x64isentanglement/v1/job.proto\x1a\x1e\x64isentanglement/v1/model.proto\"\xaf\x01\n\x1c\x45xtractRepresentationRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x05model\x18\x02 \x01(\x0b\x32\x1c.disentanglement.v1.ModelRef\x12>\n\x0erepresentation\x18\x03 \x01(\x0b\x32&.disentanglement.v1.RepresentationSpec\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"[\n\x1d\x45xtractRepresentationResponse\x12:\n\x0erepresentation\x18\x01 \x01(\x0b\x32\".disentanglement.v1.Representation\"(\n\x18GetRepresentationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"W\n\x19GetRepresentationResponse\x12:\n\x0erepresentation\x18\x01 \x01(\x0b\x32\".disentanglement.v1.Representation\"\x80\x01\n\x1aListRepresentationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.disentanglement.v1.JobState\"s\n\x1bListRepresentationsResponse\x12;\n\x0frepresentations\x18\x01 \x03(\x0b\x32\".disentanglement.v1.Representation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"o\n\x10VisualizeRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x05model\x18\x02 \x01(\x0b\x32\x1c.disentanglement.v1.ModelRef\x12\x12\n\nrequest_id\x18\x03 \x01(\tJ\x04\x08\x04\x10\x05R\x04spec\"(\n\x11VisualizeResponseJ\x04\x08\x01\x10\x02R\rvisualization2\xe8\x03\n\x14PostprocessorService\x12\x81\x01\n\x15\x45xtractRepresentation\x12\x30.disentanglement.v1.ExtractRepresentationRequest\x1a\x31.disentanglement.v1.ExtractRepresentationResponse\"\x03\x90\x02\x02\x12u\n\x11GetRepresentation\x12,.disentanglement.v1.GetRepresentationRequest\x1a-.disentanglement.v1.GetRepresentationResponse\"\x03\x90\x02\x01\x12{\n\x13ListRepresentations\x12..disentanglement.v1.ListRepresentationsRequest\x1a/.disentanglement.v1.ListRepresentationsResponse\"\x03\x90\x02\x01\x12X\n\tVisualize\x12$.disentanglement.v1.VisualizeRequest\x1a%.disentanglement.v1.VisualizeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.disentanglement/v1/postprocessor_service.proto\x12\x12\x64isentanglement.v1\x1a\x1c\x64isentanglement/v1/job.proto\x1a\x1e\x64isentanglement/v1/model.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd8\x01\n\x1c\x45xtractRepresentationRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x05model\x18\x02 \x01(\x0b\x32\x1c.disentanglement.v1.ModelRef\x12>\n\x0erepresentation\x18\x03 \x01(\x0b\x32&.disentanglement.v1.RepresentationSpec\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"[\n\x1d\x45xtractRepresentationResponse\x12:\n\x0erepresentation\x18\x01 \x01(\x0b\x32\".disentanglement.v1.Representation\"(\n\x18GetRepresentationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"W\n\x19GetRepresentationResponse\x12:\n\x0erepresentation\x18\x01 \x01(\x0b\x32\".disentanglement.v1.Representation\"\x80\x01\n\x1aListRepresentationsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.disentanglement.v1.JobState\"s\n\x1bListRepresentationsResponse\x12;\n\x0frepresentations\x18\x01 \x03(\x0b\x32\".disentanglement.v1.Representation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"o\n\x10VisualizeRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x05model\x18\x02 \x01(\x0b\x32\x1c.disentanglement.v1.ModelRef\x12\x12\n\nrequest_id\x18\x03 \x01(\tJ\x04\x08\x04\x10\x05R\x04spec\"(\n\x11VisualizeResponseJ\x04\x08\x01\x10\x02R\rvisualization2\xe8\x03\n\x14PostprocessorService\x12\x81\x01\n\x15\x45xtractRepresentation\x12\x30.disentanglement.v1.ExtractRepresentationRequest\x1a\x31.disentanglement.v1.ExtractRepresentationResponse\"\x03\x90\x02\x02\x12u\n\x11GetRepresentation\x12,.disentanglement.v1.GetRepresentationRequest\x1a-.disentanglement.v1.GetRepresentationResponse\"\x03\x90\x02\x01\x12{\n\x13ListRepresentations\x12..disentanglement.v1.ListRepresentationsRequest\x1a/.disentanglement.v1.ListRepresentationsResponse\"\x03\x90\x02\x01\x12X\n\tVisualize\x12$.disentanglement.v1.VisualizeRequest\x1a%.disentanglement.v1.VisualizeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,22 +40,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTPROCESSORSERVICE'].methods_by_name['GetRepresentation']._serialized_options = b'\220\002\001'
   _globals['_POSTPROCESSORSERVICE'].methods_by_name['ListRepresentations']._loaded_options = None
   _globals['_POSTPROCESSORSERVICE'].methods_by_name['ListRepresentations']._serialized_options = b'\220\002\001'
-  _globals['_EXTRACTREPRESENTATIONREQUEST']._serialized_start=133
-  _globals['_EXTRACTREPRESENTATIONREQUEST']._serialized_end=308
-  _globals['_EXTRACTREPRESENTATIONRESPONSE']._serialized_start=310
-  _globals['_EXTRACTREPRESENTATIONRESPONSE']._serialized_end=401
-  _globals['_GETREPRESENTATIONREQUEST']._serialized_start=403
-  _globals['_GETREPRESENTATIONREQUEST']._serialized_end=443
-  _globals['_GETREPRESENTATIONRESPONSE']._serialized_start=445
-  _globals['_GETREPRESENTATIONRESPONSE']._serialized_end=532
-  _globals['_LISTREPRESENTATIONSREQUEST']._serialized_start=535
-  _globals['_LISTREPRESENTATIONSREQUEST']._serialized_end=663
-  _globals['_LISTREPRESENTATIONSRESPONSE']._serialized_start=665
-  _globals['_LISTREPRESENTATIONSRESPONSE']._serialized_end=780
-  _globals['_VISUALIZEREQUEST']._serialized_start=782
-  _globals['_VISUALIZEREQUEST']._serialized_end=893
-  _globals['_VISUALIZERESPONSE']._serialized_start=895
-  _globals['_VISUALIZERESPONSE']._serialized_end=935
-  _globals['_POSTPROCESSORSERVICE']._serialized_start=938
-  _globals['_POSTPROCESSORSERVICE']._serialized_end=1426
+  _globals['_EXTRACTREPRESENTATIONREQUEST']._serialized_start=165
+  _globals['_EXTRACTREPRESENTATIONREQUEST']._serialized_end=381
+  _globals['_EXTRACTREPRESENTATIONRESPONSE']._serialized_start=383
+  _globals['_EXTRACTREPRESENTATIONRESPONSE']._serialized_end=474
+  _globals['_GETREPRESENTATIONREQUEST']._serialized_start=476
+  _globals['_GETREPRESENTATIONREQUEST']._serialized_end=516
+  _globals['_GETREPRESENTATIONRESPONSE']._serialized_start=518
+  _globals['_GETREPRESENTATIONRESPONSE']._serialized_end=605
+  _globals['_LISTREPRESENTATIONSREQUEST']._serialized_start=608
+  _globals['_LISTREPRESENTATIONSREQUEST']._serialized_end=736
+  _globals['_LISTREPRESENTATIONSRESPONSE']._serialized_start=738
+  _globals['_LISTREPRESENTATIONSRESPONSE']._serialized_end=853
+  _globals['_VISUALIZEREQUEST']._serialized_start=855
+  _globals['_VISUALIZEREQUEST']._serialized_end=966
+  _globals['_VISUALIZERESPONSE']._serialized_start=968
+  _globals['_VISUALIZERESPONSE']._serialized_end=1008
+  _globals['_POSTPROCESSORSERVICE']._serialized_start=1011
+  _globals['_POSTPROCESSORSERVICE']._serialized_end=1499
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ import collections.abc
 import disentanglement.v1.job_pb2
 import disentanglement.v1.model_pb2
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import typing
@@ -24,6 +25,7 @@ class ExtractRepresentationRequest(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     REPRESENTATION_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    WAIT_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """`projects/{project}`. Required."""
     request_id: builtins.str
@@ -36,6 +38,10 @@ class ExtractRepresentationRequest(google.protobuf.message.Message):
     def representation(self) -> disentanglement.v1.model_pb2.RepresentationSpec:
         """Which representation. Required."""
 
+    @property
+    def wait(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the call may wait for the codes. Default: it returns at once; at most 60 s."""
+
     def __init__(
         self,
         *,
@@ -43,9 +49,10 @@ class ExtractRepresentationRequest(google.protobuf.message.Message):
         model: disentanglement.v1.job_pb2.ModelRef | None = ...,
         representation: disentanglement.v1.model_pb2.RepresentationSpec | None = ...,
         request_id: builtins.str = ...,
+        wait: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["model", b"model", "representation", b"representation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["model", b"model", "parent", b"parent", "representation", b"representation", "request_id", b"request_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["model", b"model", "representation", b"representation", "wait", b"wait"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["model", b"model", "parent", b"parent", "representation", b"representation", "request_id", b"request_id", "wait", b"wait"]) -> None: ...
 
 global___ExtractRepresentationRequest = ExtractRepresentationRequest
 

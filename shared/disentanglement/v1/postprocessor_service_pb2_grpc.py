@@ -66,7 +66,8 @@ class PostprocessorServiceServicer(object):
     """
 
     def ExtractRepresentation(self, request, context):
-        """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once.
+        """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once
+        or after `wait`.
 
         Called twice it returns one and the same representation. One that is committed is returned SUCCEEDED; where its
         codes were evicted they are extracted again. A failed one is queued again.

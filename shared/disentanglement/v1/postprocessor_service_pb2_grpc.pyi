@@ -28,7 +28,8 @@ class PostprocessorServiceStub:
         disentanglement.v1.postprocessor_service_pb2.ExtractRepresentationRequest,
         disentanglement.v1.postprocessor_service_pb2.ExtractRepresentationResponse,
     ]
-    """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once.
+    """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once
+    or after `wait`.
 
     Called twice it returns one and the same representation. One that is committed is returned SUCCEEDED; where its
     codes were evicted they are extracted again. A failed one is queued again.
@@ -74,7 +75,8 @@ class PostprocessorServiceAsyncStub:
         disentanglement.v1.postprocessor_service_pb2.ExtractRepresentationRequest,
         disentanglement.v1.postprocessor_service_pb2.ExtractRepresentationResponse,
     ]
-    """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once.
+    """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once
+    or after `wait`.
 
     Called twice it returns one and the same representation. One that is committed is returned SUCCEEDED; where its
     codes were evicted they are extracted again. A failed one is queued again.
@@ -122,7 +124,8 @@ class PostprocessorServiceServicer(metaclass=abc.ABCMeta):
         request: disentanglement.v1.postprocessor_service_pb2.ExtractRepresentationRequest,
         context: _ServicerContext,
     ) -> typing.Union[disentanglement.v1.postprocessor_service_pb2.ExtractRepresentationResponse, collections.abc.Awaitable[disentanglement.v1.postprocessor_service_pb2.ExtractRepresentationResponse]]:
-        """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once.
+        """ExtractRepresentation encodes the data set with a model, once for all its representations, and returns at once
+        or after `wait`.
 
         Called twice it returns one and the same representation. One that is committed is returned SUCCEEDED; where its
         codes were evicted they are extracted again. A failed one is queued again.

@@ -1,0 +1,65 @@
+"""The metrics that the protocol knows, described for clients."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from disentanglement.metrics.catalog import METRICS, Needs
+from disentanglement.specs import MetricSpec, Spec
+from disentanglement.specs.canonical import contract_version
+from disentanglement.v1 import metric_pb2
+
+NEEDS = {
+    Needs.POINTS: metric_pb2.METRIC_NEED_POINTS,
+    Needs.HELD_OUT_POINTS: metric_pb2.METRIC_NEED_POINTS,
+    Needs.FIXED_FACTORS: metric_pb2.METRIC_NEED_INTERVENTIONS,
+}
+SCORE_KEYS = {
+    "mig": ("discrete_mig",),
+    "sap_score": ("SAP_score",),
+    "factor_vae_score": ("train_accuracy", "eval_accuracy", "num_active_dims"),
+    "dci": ("informativeness_train", "informativeness_test", "disentanglement", "completeness"),
+}
+
+
+def known_metrics() -> list[str]:
+    """Words of the metrics, in the order of their specs; a user's own are not listed."""
+    return [word for word in MetricSpec.model_fields if word != "plugin"]
+
+
+def describe(word: str) -> metric_pb2.Metric:
+    """One metric."""
+    kind = spec_type(word)
+    text = (kind.__doc__ or "").strip()
+    source = re.search(r"arXiv:[0-9.]*[0-9]", text)
+    message = metric_pb2.Metric(
+        name=word,
+        description=text,
+        source=source[0] if source else "",
+        score_keys=SCORE_KEYS.get(word, ()),
+        contract_version=contract_version("evaluate", word),
+        available=word in METRICS,
+    )
+    if word in METRICS:
+        message.need = NEEDS[METRICS[word].needs]
+    message.parameters.update({name: _default(kind, name) for name in kind.model_fields})
+    return message
+
+
+def spec_type(word: str) -> type[Spec]:
+    """The type of a metric's parameters."""
+    annotation: Any = MetricSpec.model_fields[word].annotation
+    kind: type[Spec] = next(member for member in annotation.__args__ if member is not type(None))
+    return kind
+
+
+def _default(kind: type[Spec], name: str) -> Any:
+    default = kind.model_fields[name].get_default(call_default_factory=True, validated_data={})
+    if default is PydanticUndefined:
+        return None
+    if isinstance(default, Spec):
+        return default.model_dump(mode="json", exclude_none=True)
+    return list(default) if isinstance(default, tuple) else default

@@ -1,0 +1,48 @@
+"""What is checked of a request before anything is written: the data is there, and this release does what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from disentanglement.errors import SpecError
+from disentanglement.specs import StudySpec, TrainSpec
+from disentanglement.steps.support import require
+from disentanglement.storage.data_sets import data_set_digests, find_data_set
+from disentanglement.storage.store import Store
+from disentanglement.studies.plan import Plan, expand_study, resolved, training_specs
+
+
+def admit_training(store: Store, spec: TrainSpec) -> TrainSpec:
+    """The spec with its data digest resolved.
+
+    Raises:
+        SpecError: its data set is not in the store.
+        NotBuiltYet: something that this release does not train.
+    """
+    complete = resolved(spec, data_set_digests(store, [spec.dataset.name]))
+    _check_data([complete], store)
+    require([complete])
+    return complete
+
+
+def admit_study(store: Store, study: StudySpec) -> Plan:
+    """The plan of a study that this release can work off.
+
+    Raises:
+        SpecError: an invalid combination, or a data set that is not in the store.
+        NotBuiltYet: with the list of everything that this release does not do.
+    """
+    names = sorted({spec.dataset.name for spec in training_specs(study)})
+    plan = expand_study(study, data_set_digests(store, names))
+    _check_data((model.train for model in plan.models), store)
+    model = plan.models[0]
+    require([*(model.train for model in plan.models), *model.postprocess, *model.evaluations])
+    return plan
+
+
+def _check_data(specs: Iterable[TrainSpec], store: Store) -> None:
+    for name, digest in sorted({(spec.dataset.name, spec.dataset.digest) for spec in specs}):
+        if find_data_set(store, name, digest) is None:
+            raise SpecError.of("dataset.digest", f"the digest of a {name} that the store holds", digest)
+
+
