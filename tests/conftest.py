@@ -41,10 +41,9 @@ def missing(config: pytest.Config, component: str, reason: str) -> NoReturn:
 @pytest.fixture(scope="session")
 def minio_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[minio.S3Server]:
     """A real MinIO (one for each test process), or the S3 endpoint given in DISENTANGLEMENT_TEST_S3_*."""
-    if server := minio.given_server(os.environ):
-        existing = frozenset(bucket.name for bucket in server.client().list_buckets())
-        yield server
-        minio.remove_fresh_buckets(server, existing)
+    if given := minio.given_server(os.environ):
+        with minio.own_buckets(given) as server:
+            yield server
         return
     program = build_tools.program("minio")
     if program is None:

@@ -7,10 +7,9 @@ import secrets
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import urllib3
@@ -44,7 +43,7 @@ class S3Server:
 
     def fresh_bucket(self) -> str:
         """Make a bucket that no other test has, and return its name."""
-        name = f"{self.bucket_prefix}-{uuid.uuid4().hex[:16]}"
+        name = f"{self.bucket_prefix}-{secrets.token_hex(8)}"
         self.client().make_bucket(name)
         return name
 
@@ -67,12 +66,21 @@ def given_server(environment: Mapping[str, str]) -> S3Server | None:
     )
 
 
-def remove_fresh_buckets(server: S3Server, existing: frozenset[str]) -> None:
-    """Empty and remove the buckets that tests made: those with our prefix that were not there before."""
+@contextmanager
+def own_buckets(server: S3Server) -> Iterator[S3Server]:
+    """The server with a prefix that no other test process has; its buckets are removed when the block ends."""
+    own = replace(server, bucket_prefix=f"{server.bucket_prefix}-{secrets.token_hex(4)}")
+    try:
+        yield own
+    finally:
+        remove_fresh_buckets(own)
+
+
+def remove_fresh_buckets(server: S3Server) -> None:
+    """Empty and remove the buckets with this prefix."""
     client = server.client()
-    for bucket in client.list_buckets():
-        name = bucket.name
-        if name in existing or not name.startswith(f"{server.bucket_prefix}-"):
+    for name in [bucket.name for bucket in client.list_buckets()]:
+        if not name.startswith(f"{server.bucket_prefix}-"):
             continue
         for found in client.list_objects(name, recursive=True):
             assert found.object_name is not None
