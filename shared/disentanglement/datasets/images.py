@@ -1,0 +1,73 @@
+"""Images as they are stored: integers, bits where they are binary, usually a memory map.
+
+Shapes: P stored images, N rows asked for, H, W, C image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disentanglement.errors import CorruptArtifact, SpecError
+
+Encoding = Literal["packed_bits", "uint8"]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImages:
+    """`stored` is uint8: `[P, H, W, C]`, or bits `[P, H, W / 8]` of binary one-channel images (first pixel highest)."""
+
+    stored: NDArray[np.uint8]
+    encoding: Encoding
+
+    def __post_init__(self) -> None:
+        wanted_ndim = 3 if self.encoding == "packed_bits" else 4
+        if self.stored.dtype != np.uint8 or self.stored.ndim != wanted_ndim:
+            given = f"{self.stored.dtype} with {self.stored.ndim} axes"
+            raise SpecError.of("images", f"uint8 with {wanted_ndim} axes ({self.encoding})", given)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    @property
+    def observation_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        if self.encoding == "packed_bits":
+            return self.stored.shape[1], 8 * self.stored.shape[2], 1
+        return self.stored.shape[1], self.stored.shape[2], self.stored.shape[3]
+
+    def gather(self, rows_N: Rows) -> NDArray[np.uint8]:
+        """uint8 `[N, H, W, C]`; binary images are 0 and 1."""
+        chosen = np.asarray(self.stored[rows_N])
+        if self.encoding == "packed_bits":
+            return np.unpackbits(chosen, axis=-1)[..., np.newaxis]
+        return chosen
+
+    def gather_float32(self, rows_N: Rows) -> NDArray[np.float32]:
+        """float32 `[N, H, W, C]` in [0, 1]."""
+        images = self.gather(rows_N).astype(np.float32)
+        return images if self.encoding == "packed_bits" else images / np.float32(255)
+
+    @classmethod
+    def pack(cls, binary_PHW: NDArray[np.uint8]) -> StoredImages:
+        """Bits of binary images `[P, H, W]` with values 0 and 1 and W a multiple of 8."""
+        if binary_PHW.ndim != 3 or binary_PHW.shape[2] % 8 or binary_PHW.max(initial=0) > 1:
+            raise SpecError.of("images", "values 0 and 1, [P, H, multiple of 8]", binary_PHW.shape)
+        return cls(np.packbits(binary_PHW, axis=-1), "packed_bits")
+
+    @classmethod
+    def open(cls, path: Path, encoding: Encoding) -> StoredImages:
+        """Maps a `.npy` file.
+
+        Raises:
+            CorruptArtifact: it is not the file of such images.
+        """
+        try:
+            return cls(np.load(path, mmap_mode="r", allow_pickle=False), encoding)
+        except (ValueError, OSError, SpecError) as error:
+            raise CorruptArtifact(f"{path}: wanted a .npy file of images ({encoding}), got {error}") from error
