@@ -17,6 +17,7 @@ MAX_INLINE_BYTES = 3 << 20
 """Of all arrays in one request; the limit on a whole message is 4 MiB. Larger arrays go by UploadArray."""
 
 MAX_DIMENSIONS = 8
+MAX_ELEMENTS = 1 << 40
 _DTYPE = pb.Dtype.DESCRIPTOR
 
 
@@ -65,9 +66,11 @@ def dtype_from_proto(number: int, *, field: str = "dtype") -> np.dtype[Any]:
 
 
 def checked_shape(shape: Sequence[int], *, field: str = "shape") -> tuple[int, ...]:
-    """The shape; `SpecError` where it has too many dimensions."""
+    """The shape; `SpecError` where it has too many dimensions, or too many elements (a length of 0 counts as 1)."""
     if len(shape) > MAX_DIMENSIONS:
         raise SpecError.of(field, f"at most {MAX_DIMENSIONS} dimensions", len(shape))
+    if math.prod(length or 1 for length in shape) > MAX_ELEMENTS:
+        raise SpecError.of(field, f"at most {MAX_ELEMENTS} elements", list(shape))
     return tuple(shape)
 
 

@@ -123,11 +123,7 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
 
 def _fill_struct(struct: Struct, plain: Mapping[str, Any], path: str, depth: int) -> None:
     for name, value in plain.items():
-        try:
-            slot = struct.fields[name]
-        except ValueError:
-            raise SpecError.of(path, "names that are Unicode text", shown(name)) from None
-        _fill_value(slot, value, _join(path, name), depth + 2)
+        _fill_value(struct.fields[name], value, _join(path, name), depth + 2)
 
 
 def _fill_value(slot: Value, plain: Any, path: str, depth: int) -> None:

@@ -36,9 +36,11 @@ LARGEST_EXACT_INTEGER = 2**53
 def plain_number(value: JsonValue) -> JsonValue:
     """JSON with one spelling for each number: `4.0` becomes `4`, so that both wires give one key."""
     if isinstance(value, dict):
-        return {str(name): plain_number(member) for name, member in value.items()}
+        return {_unicode(str(name)): plain_number(member) for name, member in value.items()}
     if isinstance(value, list):
         return [plain_number(member) for member in value]
+    if isinstance(value, str):
+        return _unicode(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("numbers must be finite")
@@ -46,6 +48,14 @@ def plain_number(value: JsonValue) -> JsonValue:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT_INTEGER:
         raise ValueError("integers beyond 2**53 do not survive every wire")
     return value
+
+
+def _unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: written as U+FFFD, two such texts would share a key
+        raise ValueError("text must be valid Unicode") from None
+    return text
 
 
 PlainJson = Annotated[JsonValue, BeforeValidator(plain_number)]
