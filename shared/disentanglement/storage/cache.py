@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ class Cache:
             path = self._files / wanted.sha256
             if not self._is_sound(path, wanted):
                 self._download(store, key, wanted, path)
+            _mark_used(path)
             return path
 
     def evict(self, sha256: str) -> None:
@@ -56,6 +58,16 @@ class Cache:
         with self._locked(sha256):
             (self._files / sha256).unlink(missing_ok=True)
             self._note_of(self._files / sha256).unlink(missing_ok=True)
+
+    def trim(self, max_bytes: int) -> None:
+        """Remove copies, the longest unused first, until the rest has at most `max_bytes`."""
+        found = [(path.stat(), path) for path in self._files.iterdir()]
+        total = sum(status.st_size for status, _ in found)
+        for status, path in sorted(found, key=lambda entry: entry[0].st_atime_ns):
+            if total <= max_bytes:
+                return
+            self.evict(path.name)
+            total -= status.st_size
 
     def _in_place(self, path: Path, key: Key, wanted: Measured) -> Path:
         if not path.is_file():
@@ -112,6 +124,11 @@ class Cache:
             yield
         finally:
             os.close(descriptor)
+
+
+def _mark_used(path: Path) -> None:
+    """The time of access, which many file systems do not keep by themselves."""
+    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def _note(path: Path, wanted: Measured) -> dict[str, str | int]:

@@ -148,12 +148,18 @@ def committed(store: Store, step: Step, step_key: StepKey, *, verify_digests: bo
         another
             digest, which is looked at with `verify_digests` only). `withdraw` lets the step run again.
     """
+    manifest = find_manifest(store, step, step_key)
+    if manifest:
+        check_files(store, manifest, verify_digests=verify_digests)
+    return manifest
+
+
+def find_manifest(store: Store, step: Step, step_key: StepKey) -> Manifest | None:
+    """The manifest of a step, whether its files are there or not: one request."""
     try:
-        manifest = _read(store, ManifestKey(step, step_key))
+        return _read(store, ManifestKey(step, step_key))
     except ArtifactNotFound:
         return None
-    check_files(store, manifest, verify_digests=verify_digests)
-    return manifest
 
 
 def check_files(store: Store, manifest: Manifest, *, verify_digests: bool) -> None:

@@ -1,137 +1,77 @@
 """Data sets in the store: imported once, read through a local cache that the processes of a machine share.
 
-`datasets/<name>/<digest>/` holds the images (`.npy`) and `card.json`, which is written last and only where there is
-none: a data set is there when its card is.
+`datasets/<name>/<digest>/` holds `images.npy` and `card.json`, which is written last: a data set is there when its card
+is. The digest covers the bytes of the images, so who imports it twice writes the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
-
-from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from disentanglement.datasets import catalog
 from disentanglement.datasets.card import DataCard
-from disentanglement.datasets.ground_truth import GroundTruth
-from disentanglement.errors import ArtifactNotFound, CorruptArtifact, SpecError
+from disentanglement.datasets.ground_truth import GridData
+from disentanglement.errors import ArtifactNotFound, CorruptArtifact
 from disentanglement.storage import prefixes
 from disentanglement.storage.cache import Cache
 from disentanglement.storage.keys import DatasetKey, Key
-from disentanglement.storage.manifests import FileRecord, Record, Sha256, file_record
-from disentanglement.storage.store import Store, measure_file
+from disentanglement.storage.store import Measured, Store, check, measure_file
 
-CARD = "card.json"
-_CARDS: TypeAdapter[DataCard] = TypeAdapter(DataCard)
+CARD, IMAGES = "card.json", "images.npy"
 
 
-class StoredDataSet(Record):
-    """The commit of a data set: its card, and the one file of its images, whose name begins with its own digest."""
+def import_data_set(store: Store, card: DataCard, images: Path) -> bool:
+    """Put a data set into the store; False where it is there already.
 
-    format: Literal[1] = 1
-    name: str
-    digest: Sha256
-    card: dict[str, JsonValue]
-    files: dict[str, FileRecord]
-
-    @property
-    def key(self) -> DatasetKey:
-        """Where this belongs."""
-        return _card_key(self.name, self.digest)
-
-    def file_key(self, name: str) -> DatasetKey:
-        """Where the file of that name is."""
-        return DatasetKey(self.name, self.digest, name)
-
-    def data_card(self) -> DataCard:
-        """The card; `CorruptArtifact` where it is none."""
-        try:
-            return _CARDS.validate_python(self.card)
-        except ValidationError as error:
-            raise CorruptArtifact(f"{self.key}: not a data card: {error.errors()[0]['msg']}") from error
-
-
-def import_data_set(store: Store, card: DataCard, images: Path) -> StoredDataSet:
-    """Put a data set into the store, unless it is there; the card's name and digest say which it is.
-
-    `images` is an `.npy` file as `datasets.catalog.open_data_set` reads it.
+    Raises:
+        CorruptArtifact: the `.npy` file `images` is not the one that the card describes.
     """
-    if standing := find_data_set(store, card.name, card.digest):
-        return standing
-    measured = measure_file(images)
-    file = f"{measured.sha256[:16]}.images.npy"
-    plain: dict[str, JsonValue] = _CARDS.dump_python(card, mode="json")
-    stored = StoredDataSet(name=card.name, digest=card.digest, card=plain, files={file: file_record(measured)})
-    store.put_file(stored.file_key(file), images)
-    if store.put(stored.key, stored.to_bytes(), if_absent=True):
-        return stored
-    return find_data_set(store, card.name, card.digest) or stored
+    if find_card(store, card.name, card.digest):
+        return False
+    check(images_key(card), images_measured(card), measure_file(images))
+    store.put_file(images_key(card), images)
+    return store.put(card_key(card.name, card.digest), card.to_bytes(), if_absent=True)
 
 
-def find_data_set(store: Store, name: str, digest: str) -> StoredDataSet | None:
-    """The data set of that name and digest, None where it was not imported."""
-    key = _card_key(name, digest)
+def find_card(store: Store, name: str, digest: str) -> DataCard | None:
+    """The card of an imported data set, None where there is none."""
+    key = card_key(name, digest)
     try:
-        stored = StoredDataSet.from_bytes(key, store.get(key))
+        card = DataCard.from_bytes(store.get(key), where=str(key))
     except ArtifactNotFound:
         return None
-    if stored.key != key:
-        raise CorruptArtifact(f"{key}: this is the card of {stored.key}")
-    return stored
+    if card_key(card.name, card.digest) != key:
+        raise CorruptArtifact(f"{key}: this is the card of {card.name} {card.digest}")
+    return card
 
 
-def list_data_sets(store: Store, name: str | None = None) -> list[DataCard]:
+def list_cards(store: Store, name: str | None = None) -> list[DataCard]:
     """The cards of all imported data sets, or of those of one name, by name and digest."""
     infos = list(store.list(prefixes.data_set_versions(name) if name else prefixes.data_sets()))
     keys = [info.key for info in infos if isinstance(info.key, DatasetKey) and is_card(info.key)]
-    found = (find_data_set(store, key.name, key.digest) for key in keys)
-    return [stored.data_card() for stored in found if stored]
+    found = (find_card(store, key.name, key.digest) for key in keys)
+    return [card for card in found if card]
 
 
-def open_data_set(store: Store, cache: Cache, name: str, digest: str) -> GroundTruth:
+def open_data_set(store: Store, cache: Cache, name: str, digest: str) -> GridData:
     """A data set over a verified local copy of its images, mapped into memory.
 
     Raises:
         ArtifactNotFound: it was not imported into this store.
         CorruptArtifact: the store's own bytes are damaged.
     """
-    stored = find_data_set(store, name, digest)
-    if stored is None:
-        raise ArtifactNotFound(f"data set {name} with digest {digest} is not in the store; import it first")
-    ((file, record),) = stored.files.items()
-    return catalog.open_data_set(stored.data_card(), cache.fetch(store, stored.file_key(file), record.measured))
+    card = _card(store, name, digest)
+    return catalog.open_data_set(card, cache.fetch(store, images_key(card), images_measured(card)))
 
 
-def open_factors(store: Store, name: str, digest: str) -> GroundTruth:
-    """A data set without its images: only factors can be drawn, which is all that scoring stored codes needs.
-
-    Raises:
-        ArtifactNotFound: it was not imported into this store.
-    """
-    stored = find_data_set(store, name, digest)
-    if stored is None:
-        raise ArtifactNotFound(f"data set {name} with digest {digest} is not in the store; import it first")
-    return catalog.open_data_set(stored.data_card())
+def open_factors(store: Store, name: str, digest: str) -> GridData:
+    """A data set without its images, to draw factors from; raises as `open_data_set`."""
+    return catalog.open_data_set(_card(store, name, digest))
 
 
-def data_set_digests(store: Store, names: Iterable[str]) -> dict[str, str]:
-    """The digest that each name stands for where a spec gives none; names that the store lacks are left out.
-
-    Released arrays go before rendered ones.
-
-    Raises:
-        SpecError: several digests are equally good.
-    """
-    digests: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        cards = list_data_sets(store, name)
-        preferred = [card for card in cards if card.is_comparable] or cards
-        if len(preferred) > 1:
-            wanted = f"one of {', '.join(card.digest for card in preferred)}"
-            raise SpecError.of("dataset.digest", wanted, f"none, and the store holds several versions of {name}")
-        digests.update({name: card.digest for card in preferred})
-    return digests
+def card_key(name: str, digest: str) -> DatasetKey:
+    """Where the card of a data set is."""
+    return DatasetKey(name, digest, CARD)
 
 
 def is_card(key: Key) -> bool:
@@ -139,5 +79,18 @@ def is_card(key: Key) -> bool:
     return isinstance(key, DatasetKey) and key.file == CARD
 
 
-def _card_key(name: str, digest: str) -> DatasetKey:
-    return DatasetKey(name, digest, CARD)
+def images_key(card: DataCard) -> DatasetKey:
+    """Where the images of a data set are."""
+    return DatasetKey(card.name, card.digest, IMAGES)
+
+
+def images_measured(card: DataCard) -> Measured:
+    """Size and digest that the images must have."""
+    return Measured(card.images_bytes, card.images_sha256)
+
+
+def _card(store: Store, name: str, digest: str) -> DataCard:
+    card = find_card(store, name, digest)
+    if card is None:
+        raise ArtifactNotFound(f"data set {name} with digest {digest} is not in the store; import it first")
+    return card

@@ -122,7 +122,7 @@ def _endpoint(text: str) -> tuple[str, str]:
     scheme, separator, host = text.rpartition("://")
     host = host.rstrip("/")
     if not host or "/" in host or "@" in host or (separator and scheme not in ("http", "https")):
-        raise SpecError.of("DISENTANGLEMENT_S3_ENDPOINT", "[http(s)://]host[:port]", repr(host))
+        raise SpecError.of("DISENTANGLEMENT_S3_ENDPOINT", "[http(s)://]host[:port]", repr(host.rpartition("@")[2]))
     return scheme, host
 
 

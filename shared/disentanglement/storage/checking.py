@@ -1,0 +1,72 @@
+"""Verifies every byte that readers trust: the files that manifests of steps, codes and data sets name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from disentanglement.errors import ArtifactNotFound, CorruptArtifact
+from disentanglement.storage import prefixes
+from disentanglement.storage.codes import CodesManifest, find_codes
+from disentanglement.storage.commit import find_manifest
+from disentanglement.storage.data_sets import find_card, images_key, images_measured, is_card
+from disentanglement.storage.keys import CodesManifestKey, DatasetKey, Key, ManifestKey
+from disentanglement.storage.manifests import Manifest
+from disentanglement.storage.store import Measured, Store, check, measure_object
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with what readers trust; `key` is the manifest's."""
+
+    key: Key
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How many manifests and files were verified, and what is wrong with them."""
+
+    manifests: int
+    files: int
+    findings: tuple[Finding, ...]
+
+
+def check_store(store: Store) -> Report:
+    """Read everything that a manifest names and compare sizes and digests."""
+    manifests = files = 0
+    findings: list[Finding] = []
+    for key in _manifests(store):
+        manifests += 1
+        try:
+            for file, wanted in _named(store, key).items():
+                files += 1
+                check(file, wanted, measure_object(store, file))
+        except (ArtifactNotFound, CorruptArtifact) as error:
+            findings.append(Finding(key, str(error)))
+    return Report(manifests, files, tuple(findings))
+
+
+def _manifests(store: Store) -> Iterator[Key]:
+    for prefix in (prefixes.data_sets(), prefixes.manifests(), prefixes.codes()):
+        for info in list(store.list(prefix)):
+            if isinstance(info.key, ManifestKey | CodesManifestKey) or is_card(info.key):
+                yield info.key
+
+
+def _named(store: Store, key: Key) -> Mapping[Key, Measured]:
+    """The files that a manifest names; `CorruptArtifact` where it is none, or that of another."""
+    match key:
+        case ManifestKey():
+            return _files(find_manifest(store, key.step, key.step_key))
+        case CodesManifestKey():
+            return _files(find_codes(store, key))
+        case DatasetKey():
+            card = find_card(store, key.name, key.digest)
+            return {images_key(card): images_measured(card)} if card else {}
+        case _:
+            raise AssertionError("only manifests are listed here")
+
+
+def _files(manifest: Manifest | CodesManifest | None) -> dict[Key, Measured]:
+    return {manifest.file_key(name): record.measured for name, record in manifest.files.items()} if manifest else {}
