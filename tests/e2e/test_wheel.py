@@ -150,3 +150,9 @@ def test_generated_code_imports_with_the_oldest_and_the_newest_release(client: E
         client.install("--no-deps", "--require-hashes", "-r", ROOT / "requirements" / "client.txt")
     assert int(client.run("python", "-W", "error", "-c", IMPORT_ALL_GENERATED)) > 0
     client.run("python", "-W", "error", "-c", "from disentanglement import AsyncClient, Client")
+
+
+@pytest.mark.parametrize("service", ["aggregator", "evaluator"])
+def test_a_service_that_needs_no_torch_imports_without_it(client: Environment, service: str) -> None:
+    client.install("--no-deps", "--require-hashes", "-r", ROOT / "requirements" / "services.txt")
+    client.run("python", "-c", f"import disentanglement.services.{service}.__main__")
