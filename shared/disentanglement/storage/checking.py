@@ -9,7 +9,7 @@ from disentanglement.errors import ArtifactNotFound, CorruptArtifact
 from disentanglement.storage import prefixes
 from disentanglement.storage.codes import CodesManifest, find_codes
 from disentanglement.storage.commit import find_manifest
-from disentanglement.storage.data_sets import find_card, images_key, images_measured, is_card
+from disentanglement.storage.data_sets import find_data_set, images_key, images_measured, is_card
 from disentanglement.storage.keys import CodesManifestKey, DatasetKey, Key, ManifestKey
 from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import Measured, Store, check, measure_object
@@ -62,7 +62,7 @@ def _named(store: Store, key: Key) -> Mapping[Key, Measured]:
         case CodesManifestKey():
             return _files(find_codes(store, key))
         case DatasetKey():
-            card = find_card(store, key.name, key.digest)
+            card = find_data_set(store, key.name, key.digest)
             return {images_key(card): images_measured(card)} if card else {}
         case _:
             raise AssertionError("only manifests are listed here")

@@ -16,7 +16,7 @@ from disentanglement.specs import StepKey
 from disentanglement.storage import prefixes
 from disentanglement.storage.codes import CodesManifest, evict_codes, find_codes
 from disentanglement.storage.commit import find_manifest
-from disentanglement.storage.data_sets import find_card, images_key, is_card
+from disentanglement.storage.data_sets import find_data_set, images_key, is_card
 from disentanglement.storage.keys import ArtifactKey, CodesKey, CodesManifestKey, DatasetKey, Key
 from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import Leftover, ObjectInfo, Store
@@ -119,7 +119,7 @@ def _named(store: Store, key: Key) -> set[Key]:
         case CodesKey():
             manifest = find_codes(store, CodesManifestKey(key.train_key, key.data_digest, key.draws))
         case DatasetKey():
-            card = find_card(store, key.name, key.digest)
+            card = find_data_set(store, key.name, key.digest)
             return {images_key(card)} if card else set()
         case _:
             raise AssertionError("only files of attempts, codes and data sets are looked at here")

@@ -6,10 +6,12 @@ is. The digest covers the bytes of the images, so who imports it twice writes th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from disentanglement.datasets import catalog
-from disentanglement.datasets.card import DataCard
+from disentanglement.datasets.card import DataCard, Origin
 from disentanglement.datasets.ground_truth import GridData
 from disentanglement.errors import ArtifactNotFound, CorruptArtifact
 from disentanglement.storage import prefixes
@@ -26,14 +28,14 @@ def import_data_set(store: Store, card: DataCard, images: Path) -> bool:
     Raises:
         CorruptArtifact: the `.npy` file `images` is not the one that the card describes.
     """
-    if find_card(store, card.name, card.digest):
+    if find_data_set(store, card.name, card.digest):
         return False
     check(images_key(card), images_measured(card), measure_file(images))
     store.put_file(images_key(card), images)
     return store.put(card_key(card.name, card.digest), card.to_bytes(), if_absent=True)
 
 
-def find_card(store: Store, name: str, digest: str) -> DataCard | None:
+def find_data_set(store: Store, name: str, digest: str) -> DataCard | None:
     """The card of an imported data set, None where there is none."""
     key = card_key(name, digest)
     try:
@@ -45,12 +47,23 @@ def find_card(store: Store, name: str, digest: str) -> DataCard | None:
     return card
 
 
-def list_cards(store: Store, name: str | None = None) -> list[DataCard]:
+def list_data_sets(store: Store, name: str | None = None) -> list[DataCard]:
     """The cards of all imported data sets, or of those of one name, by name and digest."""
-    infos = list(store.list(prefixes.data_set_versions(name) if name else prefixes.data_sets()))
-    keys = [info.key for info in infos if isinstance(info.key, DatasetKey) and is_card(info.key)]
-    found = (find_card(store, key.name, key.digest) for key in keys)
-    return [card for card in found if card]
+    return [card for card, _ in _imported(store, name)]
+
+
+def data_set_digests(store: Store, names: Iterable[str]) -> dict[str, str]:
+    """The digest that stands for each data set named without one; names that the store does not hold are left out.
+
+    Where the store holds several versions, a released one goes before what was made here, and the one imported last
+    before earlier ones.
+    """
+    best: dict[str, str] = {}
+    for name in names:
+        if versions := _imported(store, name):
+            card, _ = max(versions, key=lambda version: (version[0].origin is Origin.RELEASED, version[1]))
+            best[name] = card.digest
+    return best
 
 
 def open_data_set(store: Store, cache: Cache, name: str, digest: str) -> GridData:
@@ -89,8 +102,15 @@ def images_measured(card: DataCard) -> Measured:
     return Measured(card.images_bytes, card.images_sha256)
 
 
+def _imported(store: Store, name: str | None) -> list[tuple[DataCard, datetime]]:
+    infos = list(store.list(prefixes.data_set_versions(name) if name else prefixes.data_sets()))
+    keys = [(info.key, info.modified) for info in infos if isinstance(info.key, DatasetKey) and is_card(info.key)]
+    found = ((find_data_set(store, key.name, key.digest), modified) for key, modified in keys)
+    return [(card, modified) for card, modified in found if card]
+
+
 def _card(store: Store, name: str, digest: str) -> DataCard:
-    card = find_card(store, name, digest)
+    card = find_data_set(store, name, digest)
     if card is None:
         raise ArtifactNotFound(f"data set {name} with digest {digest} is not in the store; import it first")
     return card

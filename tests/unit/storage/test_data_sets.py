@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ from disentanglement.storage.cache import Cache
 from disentanglement.storage.checking import check_store
 from disentanglement.storage.data_sets import (
     card_key,
-    find_card,
+    data_set_digests,
+    find_data_set,
     images_key,
     import_data_set,
-    list_cards,
+    list_data_sets,
     open_data_set,
     open_factors,
 )
@@ -75,8 +77,8 @@ def test_another_file_than_the_card_describes_is_refused(store: DirectoryStore, 
 
 def test_images_without_a_card_are_no_data_set(store: DirectoryStore, card: DataCard, images: Path) -> None:
     store.put_file(images_key(card), images)  # as an import that was killed leaves them
-    assert find_card(store, card.name, card.digest) is None
-    assert list_cards(store) == []
+    assert find_data_set(store, card.name, card.digest) is None
+    assert list_data_sets(store) == []
     assert import_data_set(store, card, images)
 
 
@@ -97,8 +99,8 @@ def test_data_of_another_origin_never_mix(store: DirectoryStore, card: DataCard,
     other = made(tmp_path / "other.npy", generate_pool()[:8], origin=Origin.RELEASED)
     assert import_data_set(store, card, images)
     assert import_data_set(store, other, tmp_path / "other.npy")
-    assert {found.digest for found in list_cards(store, "dummy_data")} == {card.digest, other.digest}
-    assert list_cards(store, "dsprites_full") == []
+    assert {found.digest for found in list_data_sets(store, "dummy_data")} == {card.digest, other.digest}
+    assert list_data_sets(store, "dsprites_full") == []
 
 
 def test_damaged_images_are_corrupt_and_the_check_says_so(
@@ -115,4 +117,23 @@ def test_damaged_images_are_corrupt_and_the_check_says_so(
 def test_a_card_in_anothers_place_is_corrupt(store: DirectoryStore, card: DataCard) -> None:
     store.put(card_key("dummy_data", "0" * 64), card.to_bytes())
     with pytest.raises(CorruptArtifact, match="this is the card of"):
-        find_card(store, "dummy_data", "0" * 64)
+        find_data_set(store, "dummy_data", "0" * 64)
+
+
+def test_a_name_stands_for_the_released_version_before_any_other(
+    store: DirectoryStore, card: DataCard, images: Path, tmp_path: Path
+) -> None:
+    released = made(tmp_path / "released.npy", generate_pool()[:4], origin=Origin.RELEASED)
+    import_data_set(store, released, tmp_path / "released.npy")
+    import_data_set(store, card, images)
+    assert data_set_digests(store, ["dummy_data", "dsprites_full"]) == {"dummy_data": released.digest}
+
+
+def test_among_equals_a_name_stands_for_the_version_imported_last(
+    store: DirectoryStore, card: DataCard, images: Path, tmp_path: Path
+) -> None:
+    other = made(tmp_path / "other.npy", generate_pool()[:4])
+    for version, path, seconds in ((card, images, 2), (other, tmp_path / "other.npy", 1)):
+        import_data_set(store, version, path)
+        os.utime(store.local_path(card_key(version.name, version.digest)), (seconds, seconds))
+    assert data_set_digests(store, ["dummy_data"]) == {"dummy_data": card.digest}
