@@ -49,8 +49,8 @@ def plain_seconds(encoder: nn.Module, images_NCHW: Tensor, threads: int) -> floa
     torch.set_num_threads(threads)
     start = time.perf_counter()
     with torch.no_grad():
-        for start in range(0, len(images_NCHW), 256):
-            encoder(images_NCHW[start : start + 256])
+        for first in range(0, len(images_NCHW), 256):
+            encoder(images_NCHW[first : first + 256])
     return time.perf_counter() - start
 
 
