@@ -1,0 +1,137 @@
+"""How a data set comes into the store: read from the file that its authors released, or made here."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from disentanglement.errors import ArtifactNotFound, SpecError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from disentanglement.datasets.card import DataCard, Origin
+    from disentanglement.storage.store import Store
+
+Report = Callable[[float, str], None]
+SHARE_OF_MAKING = 0.8
+"""Of the time that an import takes; the rest is written and digested."""
+
+
+def obtain(store: Store, name: str, *, released: Path | None, report: Report) -> tuple[DataCard, bool]:
+    """Puts a data set into the store; the card, and whether it was not there before.
+
+    Without the released file it is rendered (or generated), and its card says so.
+
+    Raises:
+        SpecError: nobody knows the data set, or the file is another one.
+        ArtifactNotFound: there is no such file.
+        NotBuiltYet: this release can't make or read it.
+    """
+    import numpy as np
+
+    from disentanglement.datasets.catalog import find_entry, make_card
+    from disentanglement.datasets.images import StoredImages
+    from disentanglement.storage.data_sets import import_data_set
+    from disentanglement.storage.store import measure_file
+
+    images = images_of(name, released=released, report=report)
+    origin, note = origin_of(name, released, images)
+    report(SHARE_OF_MAKING, "writing")
+    with tempfile.TemporaryDirectory(prefix="disentanglement-") as directory:
+        path = Path(directory) / "images.npy"
+        np.save(path, images, allow_pickle=False)
+        report(0.9, "importing")
+        measured = measure_file(path)
+        stored = StoredImages(images, find_entry(name).encoding)
+        card = make_card(name, stored, origin=origin, sha256=measured.sha256, size=measured.size, note=note)
+        return card, import_data_set(store, card, path)
+
+
+def images_of(name: str, *, released: Path | None, report: Report) -> NDArray[np.uint8]:
+    """The images as they are stored, read or made here."""
+    from disentanglement.datasets.catalog import find_entry
+
+    entry = find_entry(name, field="data set")
+
+    def progress(done: int, total: int) -> None:
+        report(SHARE_OF_MAKING * done / total, f"{done:,} of {total:,} images")
+
+    if released is not None:
+        if not released.exists():
+            raise ArtifactNotFound(f"there is no file {released}")
+        if entry.read is None:
+            raise SpecError.of("FILE", f"no file, as {name} is made here", str(released))
+        return entry.read(released, progress)
+    if entry.render is None:
+        raise SpecError.of("FILE", f"the released file, as {name} can't be made here", "nothing")
+    return entry.render(progress)
+
+
+def origin_of(name: str, released: Path | None, images: NDArray[np.uint8]) -> tuple[Origin, str]:
+    """Where images come from, and how that was decided. A file that we have rendered is not a released one."""
+    from disentanglement.datasets.card import Origin
+    from disentanglement.datasets.catalog import find_entry
+
+    if released is None:
+        return find_entry(name).rendered_origin, "made by this package"
+    if name == "dsprites_full" and _is_ours(images):
+        return Origin.RENDERED, f"read from {released.name}, whose sprites are those that this package renders"
+    return Origin.RELEASED, f"read from {released.name}"
+
+
+def _is_ours(packed_PHX: NDArray[np.uint8]) -> bool:
+    import numpy as np
+
+    from disentanglement.datasets.dsprites import HEART, SIZES, value_tables
+    from disentanglement.datasets.dsprites_rendering import at_all_positions, mask
+
+    _, _, scales, orientations, _, _ = value_tables()
+    scale, orientation = len(scales) - 1, 7
+    block = at_all_positions(mask(HEART, float(scales[scale]), float(orientations[orientation])))
+    start = int(np.ravel_multi_index((0, HEART, scale, orientation, 0, 0), SIZES))
+    return bool(np.array_equal(packed_PHX[start : start + len(block)], block))
+
+
+def card_in_store(store: Store, name: str) -> DataCard:
+    """The card of a data set that the store holds; the one that specs without a digest mean.
+
+    Raises:
+        ArtifactNotFound: the store does not hold it.
+    """
+    from disentanglement.datasets.catalog import find_entry
+    from disentanglement.storage.data_sets import data_set_digests, find_data_set
+
+    find_entry(name, field="data set")
+    digest = data_set_digests(store, [name]).get(name)
+    card = find_data_set(store, name, digest) if digest else None
+    if card is None:
+        raise ArtifactNotFound(f"the store holds no {name}: disentangle data import {name}")
+    return card
+
+
+def rows(store: Store) -> list[dict[str, Any]]:
+    """What there is, and what of it the store holds: one row per data set and digest."""
+    from disentanglement.datasets.catalog import DATA_SETS
+    from disentanglement.storage.data_sets import data_set_digests, list_data_sets
+
+    default = data_set_digests(store, DATA_SETS)
+    found = []
+    for name, entry in DATA_SETS.items():
+        cards = list_data_sets(store, name)
+        sizes = " x ".join(str(factor.size) for factor in entry.factors if factor.is_latent)
+        for card in cards or [None]:
+            found.append(
+                {
+                    "data_set": name,
+                    "factor_sizes": sizes,
+                    "in_store": str(card.origin) if card else "no",
+                    "digest": card.digest if card else None,
+                    "default": card is not None and card.digest == default.get(name),
+                    "summary": entry.summary,
+                }
+            )
+    return found

@@ -1,0 +1,3 @@
+"""`disentangle demo`."""
+def demo() -> None:
+    """Demo."""

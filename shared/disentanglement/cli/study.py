@@ -1,0 +1,290 @@
+"""`disentangle study`: run, watch and repeat whole sweeps."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from disentanglement.cli.console import print_json, say
+from disentanglement.cli.exit_codes import ExitCode
+from disentanglement.cli.options import (
+    DEFAULT_PROJECT,
+    JsonOption,
+    ProjectOption,
+    ServerOption,
+    StoreOption,
+    TokenOption,
+)
+from disentanglement.cli.settings import Place, device_name
+
+if TYPE_CHECKING:
+    from disentanglement.cli.study_view import StudyState
+    from disentanglement.storage.failures import FailureRecord
+
+app = typer.Typer(no_args_is_help=True, help="Run a sweep of models, watch it, go on with it.")
+
+FILE_OR_ID = typer.Argument(metavar="FILE_OR_ID", help="A study file (YAML), or the name of a submitted study")
+FileOrId = Annotated[str, FILE_OR_ID]
+MOST_FAILURES = 20
+
+
+@app.command()
+def run(
+    study: FileOrId,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=1024, help="Steps at once; with --devices: per device", show_default=False),
+    ] = None,
+    devices: Annotated[
+        str | None, typer.Option("--devices", help="GPUs to work on, e.g. 0,1; default: the CPU", show_default=False)
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of another study of this name")] = False,
+    check_only: Annotated[bool, typer.Option("--check", help="Only check the file and count the steps")] = False,
+    store: StoreOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    server: ServerOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a study, or go on with it: what is committed is never computed again.
+
+    Ctrl-C stops it with checkpoints in place, and the same command goes on.
+
+    Examples:
+
+      disentangle study run study.yaml
+
+      disentangle study run study.yaml --devices 0,1 --workers 2
+
+      disentangle study run study.yaml --server 127.0.0.1:50050
+    """
+    from disentanglement.cli import local_study
+
+    place = Place.of(store, project)
+    if check_only:
+        _check(place, study, as_json)
+        return
+    if server is not None:
+        from disentanglement.cli import remote_study
+
+        spec = local_study.read_file(Path(study)) if local_study.is_file(study) else None
+        remote_study.run(server, token, project, spec or study, as_json=as_json)
+        return
+    found = (
+        local_study.submit(place, local_study.read_file(Path(study)), replace=replace)
+        if local_study.is_file(study)
+        else local_study.resubmit(place, study)
+    )
+    on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
+    with _view(found.name) as view, _telling_how_to_go_on(f"disentangle study run {study}"):
+        state = found.run(
+            workers=workers or (1 if on else os.cpu_count() or 1),
+            devices=on,
+            show=lambda state, important: view.show(state, important=important),
+            note=view.note,
+        )
+    _finish(found.name, state, found.ledger.failures(found.plan), as_json)
+
+
+@app.command()
+def status(
+    study: FileOrId,
+    store: StoreOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    server: ServerOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a study is, and what has failed.
+
+    Example: disentangle study status my_study --json
+    """
+    from disentanglement.cli import local_study
+    from disentanglement.cli.study_view import as_line
+
+    if server is not None:
+        from disentanglement.cli import remote_study
+
+        remote_study.status(server, token, project, _name_of(study), as_json=as_json)
+        return
+    found = local_study.find(Place.of(store, project), _name_of(study))
+    state, failures = found.state(), found.ledger.failures(found.plan)
+    if as_json:
+        print_json(_plain(found.name, state, failures) | {"plan": found.plan.digest, "models": len(found.plan.models)})
+        return
+    typer.echo(f"{found.name}: {as_line(state)}")
+    _show_failures(found.name, failures)
+
+
+@app.command()
+def watch(
+    study: FileOrId,
+    store: StoreOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    server: ServerOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a study that runs elsewhere, until it ends. Ctrl-C stops watching, not the study.
+
+    Example: disentangle study watch my_study --server 127.0.0.1:50050
+    """
+    from disentanglement.cli import local_study
+
+    if server is not None:
+        from disentanglement.cli import remote_study
+
+        remote_study.watch(server, token, project, _name_of(study), as_json=as_json)
+        return
+    found = local_study.find(Place.of(store, project), _name_of(study))
+    with _view(found.name) as view:
+        state = found.watch(lambda state, important: view.show(state, important=important))
+    _finish(found.name, state, found.ledger.failures(found.plan), as_json)
+
+
+@app.command()
+def cancel(
+    study: FileOrId,
+    store: StoreOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Stop a study for good, wherever it runs; what is committed and all checkpoints stay.
+
+    Running it again lets it go on.
+    """
+    name = _name_of(study)
+    if server is not None:
+        from disentanglement.cli import remote_study
+
+        remote_study.cancel(server, token, project, name)
+    else:
+        from disentanglement.studies.records import cancel_study
+
+        cancel_study(Place.of(store, project).open(), project, name)
+    say(f"{name} is cancelled; `disentangle study run {study}` lets it go on")
+
+
+@app.command()
+def retry(
+    study: FileOrId,
+    store: StoreOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    server: ServerOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget the failures of a study, so that its failed steps are tried again."""
+    from disentanglement.cli import local_study
+
+    name = _name_of(study)
+    if server is not None:
+        from disentanglement.cli import remote_study
+
+        count = remote_study.retry(server, token, project, name)
+    else:
+        found = local_study.find(Place.of(store, project), name)
+        count = found.ledger.forget_failures(found.plan)
+        say(f"{count} failed steps may be tried again: disentangle study run {study}")
+    if as_json:
+        print_json({"study": name, "retried_steps": count})
+
+
+@app.command("list")
+def list_studies(
+    store: StoreOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    server: ServerOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the submitted studies."""
+    from disentanglement.cli.tables import print_records
+
+    if server is not None:
+        from disentanglement.cli import remote_study
+
+        rows = remote_study.listing(server, token, project)
+    else:
+        from disentanglement.studies.records import list_studies
+
+        rows = [
+            {
+                "study": record.study,
+                "models": record.num_models,
+                "cells": len(record.cells),
+                "submitted": record.created.strftime("%Y-%m-%d %H:%M"),
+                "plan": record.plan[:12],
+            }
+            for record in list_studies(Place.of(store, project).open(), project)
+        ]
+    print_records(rows, as_json=as_json, nothing="no study yet: disentangle study run FILE.yaml")
+
+
+def _check(place: Place, study: str, as_json: bool) -> None:
+    """Only checks: the store stays as it is."""
+    from disentanglement.cli import local_study
+
+    spec = local_study.read_file(Path(study))
+    counts = local_study.count(place, spec)
+    if as_json:
+        print_json({"study": spec.name, "steps": counts})
+    else:
+        typer.echo(f"{spec.name}: " + ", ".join(f"{number} {step} steps" for step, number in counts.items()))
+
+
+def _name_of(study: str) -> str:
+    from disentanglement.cli import local_study
+
+    return local_study.read_file(Path(study)).name if local_study.is_file(study) else study
+
+
+def _view(name: str) -> Any:
+    from disentanglement.cli.study_view import StudyView
+
+    return StudyView(f"study {name}")
+
+
+class _GoingOn(AbstractContextManager[None]):
+    def __init__(self, command: str) -> None:
+        self._command = command
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is KeyboardInterrupt:
+            say(f"stopped, checkpoints are kept; go on with: {self._command}")
+
+
+def _telling_how_to_go_on(command: str) -> AbstractContextManager[None]:
+    return _GoingOn(command) if command else nullcontext()
+
+
+def _finish(name: str, state: StudyState, failures: list[FailureRecord], as_json: bool) -> None:
+    if as_json:
+        print_json(_plain(name, state, failures))
+    else:
+        _show_failures(name, failures)
+        say(f"see the scores: disentangle results show {name}")
+    if failures:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _plain(name: str, state: StudyState, failures: list[FailureRecord]) -> dict[str, object]:
+    shown = [
+        {"step": record.step, "step_key": record.step_key, "reason": record.reason, "message": record.message}
+        for record in failures
+    ]
+    return {"study": name, **state.to_plain(), "failures": shown}
+
+
+def _show_failures(name: str, failures: list[FailureRecord]) -> None:
+    for record in failures[:MOST_FAILURES]:
+        say(f"failed: {record.step} {record.step_key[:40]}... {record.reason}: {record.message}", style="red")
+    if len(failures) > MOST_FAILURES:
+        say(f"and {len(failures) - MOST_FAILURES} more: disentangle study status {name} --json")
+    if failures:
+        say(f"let them be tried again: disentangle study retry {name}")
