@@ -78,6 +78,34 @@ def test_every_error_class_has_a_status_code() -> None:
     assert set(CODES) == set(CLASSES)
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (SpecError, grpc.StatusCode.INVALID_ARGUMENT),
+        (errors.MetricUndefined, grpc.StatusCode.INVALID_ARGUMENT),
+        (errors.ArtifactNotFound, grpc.StatusCode.NOT_FOUND),
+        (errors.StepNotCommitted, grpc.StatusCode.FAILED_PRECONDITION),
+        (errors.CodesMissing, grpc.StatusCode.FAILED_PRECONDITION),
+        (errors.NotBuiltYet, grpc.StatusCode.UNIMPLEMENTED),
+        (errors.ResourceExhausted, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (errors.Unavailable, grpc.StatusCode.UNAVAILABLE),
+        (errors.Interrupted, grpc.StatusCode.UNAVAILABLE),
+        (errors.CorruptArtifact, grpc.StatusCode.DATA_LOSS),
+        (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+        (errors.PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
+    ],
+)
+def test_situations_have_the_codes_that_the_protocol_promises(
+    kind: type[DisentanglementError], code: grpc.StatusCode
+) -> None:
+    assert to_status(example_of(kind)).code is code
+
+
+def test_only_errors_that_may_be_retried_have_a_code_that_clients_retry() -> None:
+    retried = {kind for kind, code in CODES.items() if code is grpc.StatusCode.UNAVAILABLE}
+    assert all(kind.retryable for kind in retried)
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_error_comes_back_as_itself(kind: type[DisentanglementError]) -> None:
     sent = example_of(kind)
@@ -131,6 +159,11 @@ def test_details_are_those_that_any_client_understands() -> None:
     assert [(each.field, each.description) for each in request.field_violations] == [
         ("objective.beta_vae.beta", "wanted greater than or equal to 0, got -1.0")
     ]
+
+
+def test_what_a_caller_gave_is_restored_even_if_it_reads_like_our_words() -> None:
+    sent = SpecError.of("dataset.name", "a known data set", "cars, got wanted, got stolen")
+    assert vars(crossed(sent)) == vars(sent)
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
@@ -243,6 +276,14 @@ async def test_an_unexpected_error_is_logged_and_tells_the_client_nothing_of_it(
     assert record.exc_info is not None
     assert record.exc_info[0] is KeyError
     assert record.__dict__["incident"] in details
+
+
+async def test_a_call_that_its_body_has_ended_is_not_ended_again() -> None:
+    context: Any = Context()
+    with pytest.raises(grpc.aio.AbortError):
+        async with aborting(context):
+            await context.abort(grpc.StatusCode.OUT_OF_RANGE)
+    assert context.aborted[0] is grpc.StatusCode.OUT_OF_RANGE
 
 
 async def test_a_cancelled_call_stays_cancelled() -> None:
