@@ -13,9 +13,9 @@ from disentanglement.specs.canonical import contract_version
 from disentanglement.v1 import metric_pb2
 
 NEEDS = {
-    Needs.POINTS: metric_pb2.METRIC_NEED_POINTS,
-    Needs.HELD_OUT_POINTS: metric_pb2.METRIC_NEED_POINTS,
-    Needs.FIXED_FACTORS: metric_pb2.METRIC_NEED_INTERVENTIONS,
+    Needs.POINTS: metric_pb2.METRIC_NEEDS_POINTS,
+    Needs.HELD_OUT_POINTS: metric_pb2.METRIC_NEEDS_HELD_OUT_POINTS,
+    Needs.FIXED_FACTORS: metric_pb2.METRIC_NEEDS_FIXED_FACTORS,
 }
 SCORE_KEYS = {
     "mig": ("discrete_mig",),
@@ -44,7 +44,7 @@ def describe(word: str) -> metric_pb2.Metric:
         available=word in METRICS,
     )
     if word in METRICS:
-        message.need = NEEDS[METRICS[word].needs]
+        message.needs = NEEDS[METRICS[word].needs]
     message.parameters.update({name: _default(kind, name) for name in kind.model_fields})
     return message
 

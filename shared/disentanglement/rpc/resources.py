@@ -12,7 +12,7 @@ from disentanglement.errors import ArtifactNotFound, DisentanglementError, NonFi
 from disentanglement.jobs.states import JobState
 from disentanglement.rpc.convert import enum_number, enum_words, to_proto
 from disentanglement.rpc.names import EVALUATIONS, REPRESENTATIONS, TRAINING_JOBS, name_of
-from disentanglement.specs import EvaluateSpec, PostprocessSpec, StepKey, TrainSpec, parse_spec, step_key
+from disentanglement.specs import EvaluateSpec, PostprocessSpec, TrainSpec, parse_spec, step_key
 from disentanglement.steps.evaluations import Evaluation
 from disentanglement.steps.executor import Job
 from disentanglement.steps.progress import Progress
@@ -175,7 +175,7 @@ def provenance(manifest: Manifest) -> job_pb2.Provenance:
         contract_version=manifest.contract,
         codes_digest=str(known.get("codes") or ""),
         device=str(known.get("device", "")),
-        engine=str(known.get("engine", "eager")),
+        engine=str(known.get("engine", "")),
         versions={name: str(version) for name, version in _mapping(known.get("versions")).items()},
         **_specs(manifest),
     )

@@ -23,8 +23,6 @@ from disentanglement.storage.store import Store
 from disentanglement.v1 import evaluator_service_pb2 as pb
 from disentanglement.v1 import metric_pb2
 
-CHUNK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Header:

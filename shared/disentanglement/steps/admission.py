@@ -44,5 +44,3 @@ def _check_data(specs: Iterable[TrainSpec], store: Store) -> None:
     for name, digest in sorted({(spec.dataset.name, spec.dataset.digest) for spec in specs}):
         if find_data_set(store, name, digest) is None:
             raise SpecError.of("dataset.digest", f"the digest of a {name} that the store holds", digest)
-
-

@@ -29,6 +29,7 @@ from disentanglement.steps.messages import error_from_plain, item_from_plain, it
 from disentanglement.steps.pool import WorkerPool
 from disentanglement.steps.progress import Progress
 from disentanglement.steps.representations import is_complete
+from disentanglement.storage.commit import list_committed
 from disentanglement.storage.jobs import (
     JobRecord,
     cancel_job,
@@ -186,7 +187,10 @@ class Executor:
         """Starts what a former process left unfinished."""
         for project in projects:
             for step in self._steps:
+                done = await asyncio.to_thread(list_committed, self._store, step)
                 for key in await self.jobs(project, step):
+                    if key in done:
+                        continue
                     job = await self.get(project, step, key)
                     if job.state is JobState.QUEUED and (step, key) not in self._runs:
                         await self._resubmit(job)

@@ -1,0 +1,37 @@
+"""`python -m disentanglement.services.postprocessor serve|run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import grpc
+
+from disentanglement.rpc.command import main
+from disentanglement.rpc.executing import executing
+from disentanglement.rpc.server import Service
+from disentanglement.rpc.settings import ServiceSettings
+from disentanglement.services.postprocessor.servicer import PostprocessorServicer
+from disentanglement.services.postprocessor.settings import PostprocessorSettings
+from disentanglement.storage.settings import open_store
+from disentanglement.v1 import postprocessor_service_pb2 as pb
+from disentanglement.v1 import postprocessor_service_pb2_grpc as pb_grpc
+
+
+def build(env: Mapping[str, str]) -> Service:
+    """The parts of the service, put together."""
+    shared, settings = ServiceSettings.from_env(env), PostprocessorSettings.from_env(env)
+    store = open_store(shared.store, env)
+    parts = executing("postprocess", store, workers=settings.workers, queue=settings.queue, env=env)
+    servicer = PostprocessorServicer(store=store, executor=parts.executor)
+
+    def add(server: grpc.aio.Server) -> None:
+        pb_grpc.add_PostprocessorServiceServicer_to_server(servicer, server)
+
+    names = [service.full_name for service in pb.DESCRIPTOR.services_by_name.values()]
+    return Service(add, names, start=lambda: parts.start(shared.projects), drain=parts.drain)
+
+
+if __name__ == "__main__":
+    sys.exit(main("postprocessor", build, "postprocess", sys.argv[1:], os.environ))

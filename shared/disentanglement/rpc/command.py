@@ -1,0 +1,115 @@
+"""The command line of a service: `serve`, and `run` for one group of models of a study."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from disentanglement.errors import ArtifactNotFound, DisentanglementError, SpecError, Unavailable
+from disentanglement.rpc.server import Listening, Service, add_listen_options, listening_from, serve
+from disentanglement.rpc.settings import ServiceSettings, configure_logging
+from disentanglement.specs import Step
+from disentanglement.steps.ledger import StudyLedger
+from disentanglement.steps.one_shot import ExitCode, Group, parse_numbers, run_group
+from disentanglement.steps.run import StepContext
+from disentanglement.storage.settings import STORE_VARIABLE
+
+USAGE = 2
+
+RUN_HELP = """\
+Run one step of a group of models of a study in this process, then exit:
+  0   all of the group is committed
+  75  try again: asked to stop (SIGTERM), the store is down, or an input is not committed yet
+  78  what is not committed has failure records
+  79  this release computes other numbers than the plan wants (contract versions differ)
+Running it again finishes what is left; what is committed is not computed again."""
+
+ENVIRONMENT = """\
+Environment: DISENTANGLEMENT_STORE (a directory or s3://bucket/prefix), DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE,
+DISENTANGLEMENT_TOKEN (asked of every caller; required beyond loopback), DISENTANGLEMENT_LOG_LEVEL."""
+
+
+def main(
+    name: str,
+    build: Callable[[Mapping[str, str]], Service],
+    step: Step | None,
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+) -> int:
+    """Runs a service's command; `build` is called inside a running event loop. The exit code."""
+    options = _parser(name, step).parse_args(arguments)
+    try:
+        settings = ServiceSettings.from_env(env)
+        configure_logging(settings.log_level)
+        complete = {**env, STORE_VARIABLE: settings.store}
+        if options.command == "run":
+            assert step is not None
+            return _run(step, options, complete)
+        asyncio.run(_serve(build, listening_from(options, env), complete))
+    except (SpecError, ArtifactNotFound) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return USAGE
+    except Unavailable as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return ExitCode.TRY_AGAIN
+    except DisentanglementError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return 1
+    return 0
+
+
+async def _serve(build: Callable[[Mapping[str, str]], Service], listening: Listening, env: Mapping[str, str]) -> None:
+    await serve(build(env), listening)
+
+
+def _run(step: Step, options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    group = Group(options.plan, options.cell, parse_numbers(options.models), options.pack, options.index)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    context = StepContext.from_env(env).replace(should_stop=stop.is_set)
+    return run_group(step, group, StudyLedger(context.store, options.project, options.study), context)
+
+
+def _parser(name: str, step: Step | None) -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog=f"python -m disentanglement.services.{name}",
+        description=f"The {name} service.",
+        epilog=ENVIRONMENT,
+        formatter_class=layout,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    about = "Serve gRPC until SIGTERM; then drain: running steps checkpoint, and the exit code is 0."
+    add_listen_options(commands.add_parser("serve", help="serve gRPC", description=about, epilog=ENVIRONMENT))
+    if step is not None:
+        _add_run_options(
+            commands.add_parser("run", help="run one group of models", description=RUN_HELP, formatter_class=layout)
+        )
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", required=True, help="name of the study, for its failure records")
+    parser.add_argument("--plan", required=True, metavar="DIGEST", help="digest of the study's plan")
+    parser.add_argument("--cell", required=True, metavar="DATASET.METHOD", help="which cell of the plan")
+    parser.add_argument("--models", required=True, metavar="NUMBERS", help="numbers of models, e.g. 0-299")
+    parser.add_argument("--pack", type=_positive, default=1, metavar="K", help="models in a group (default 1)")
+    parser.add_argument("--index", required=True, type=_natural, metavar="N", help="which group, from 0")
+    parser.add_argument("--project", default="default", help="whose study it is (default: default)")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("wanted 1 or more")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("wanted 0 or more")
+    return int(text)
