@@ -24,7 +24,9 @@ def list_data(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     rows = data_sets.rows(Place.of(store).open())
     if not as_json:
-        rows = [{**row, "digest": (row["digest"] or "")[:12], "default": "yes" if row["default"] else ""} for row in rows]
+        rows = [
+            {**row, "digest": (row["digest"] or "")[:12], "default": "yes" if row["default"] else ""} for row in rows
+        ]
     print_records(rows, as_json=as_json, nothing="")
 
 

@@ -121,17 +121,16 @@ def rows(store: Store) -> list[dict[str, Any]]:
     default = data_set_digests(store, DATA_SETS)
     found = []
     for name, entry in DATA_SETS.items():
-        cards = list_data_sets(store, name)
         sizes = " x ".join(str(factor.size) for factor in entry.factors if factor.is_latent)
-        for card in cards or [None]:
-            found.append(
-                {
-                    "data_set": name,
-                    "factor_sizes": sizes,
-                    "in_store": str(card.origin) if card else "no",
-                    "digest": card.digest if card else None,
-                    "default": card is not None and card.digest == default.get(name),
-                    "summary": entry.summary,
-                }
-            )
+        about: dict[str, Any] = {"data_set": name, "factor_sizes": sizes}
+        cards = list_data_sets(store, name)
+        if not cards:
+            found.append({**about, "in_store": "no", "digest": None, "default": False, "summary": entry.summary})
+        for card in cards:
+            known: dict[str, Any] = {
+                "digest": card.digest,
+                "default": card.digest == default.get(name),
+                "summary": entry.summary,
+            }
+            found.append({**about, "in_store": str(card.origin), **known})
     return found

@@ -63,15 +63,26 @@ class Bar:
 def bar(title: str, *, shown: bool = True) -> Iterator[Callable[[float, str], None]]:
     """A function that shows the share done and a note; it does nothing where `shown` is False."""
     if not shown:
-        yield lambda fraction, note="": None
+        yield _silent
         return
     with Bar(title) as task:
         yield task.update
 
 
+def _silent(fraction: float, note: str = "") -> None:
+    """Shows nothing."""
+
+
 def _rich_progress(console: object) -> RichProgress:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     assert isinstance(console, Console)
     return Progress(

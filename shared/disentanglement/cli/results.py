@@ -18,6 +18,7 @@ from disentanglement.cli.options import (
     StoreOption,
     TokenOption,
 )
+from disentanglement.cli.remote_study import Server
 from disentanglement.cli.settings import Place
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a s
 @app.command()
 def show(
     study: StudyArgument,
-    metrics: Annotated[str | None, typer.Option("--metrics", help="Only these, e.g. mig,dci", show_default=False)] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", help="Only these, e.g. mig,dci", show_default=False)
+    ] = None,
     all_keys: Annotated[bool, typer.Option("--all", help="Every key of every metric")] = False,
     store: StoreOption = None,
     project: ProjectOption = DEFAULT_PROJECT,
@@ -116,9 +119,7 @@ def load(study: str, store: str | None, project: str, server: str | None, token:
 
     name = local_study.read_file(Path(study)).name if local_study.is_file(study) else study
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        return remote_study.table(server, token, project, name)
+        return Server(server, token, project).table(name)
     found = local_study.find(Place.of(store, project), name)
     with bar("reading scores", shown=len(found.plan.models) > 500):
         return study_table(found.store, project, found.plan)
@@ -147,9 +148,7 @@ def _reference(study: str, store: str | None, project: str, server: str | None, 
 
     name = local_study.read_file(Path(study)).name if local_study.is_file(study) else study
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        return remote_study.reference_json(server, token, project, name)
+        return Server(server, token, project).export(name, "reference_json")
     found = local_study.find(Place.of(store, project), name)
     with bar("reading manifests", shown=len(found.plan.models) > 50) as update:
         return aggregated(found.store, found.plan, report=lambda share: update(share, ""))

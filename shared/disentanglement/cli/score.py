@@ -17,7 +17,6 @@ from disentanglement.cli.options import JsonOption, SetOption
 from disentanglement.errors import ArtifactNotFound, DisentanglementError, ResourceExhausted, SpecError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 NEEDED, ALLOWED = ("codes", "factors"), ("codes", "factors", "test_codes", "test_factors")

@@ -71,7 +71,7 @@ def train(
 
 
 def postprocess(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="A model: its key's beginning, STUDY:42, or a --name")],
+    reference: Annotated[str, typer.Argument(metavar="REF", help="A model: STUDY:42, a key's beginning, or a --name")],
     representation: Annotated[str, typer.Option("--representation", "-r", help="mean or sampled")] = "mean",
     name: Name = None,
     device: DeviceOption = "cpu",
@@ -98,7 +98,8 @@ def postprocess(
 
 def evaluate(
     reference: Annotated[
-        str, typer.Argument(metavar="REF", help="A representation: its key's beginning, STUDY:42/mean, a --name, MODEL/mean")
+        str,
+        typer.Argument(metavar="REF", help="A representation: STUDY:42/mean, MODEL/mean, a key's beginning, a name"),
     ],
     metrics: Annotated[str, typer.Option("--metrics", "-m", help="Comma-separated, e.g. mig,dci")],
     set_: SetOption = None,
@@ -201,7 +202,9 @@ def _show_scores(found: dict[str, Any], *, as_json: bool) -> None:
     from disentanglement.cli.tables import print_records
 
     rows = [
-        {"metric": metric, "key": key, "value": value} for metric, scores in found.items() for key, value in scores.items()
+        {"metric": metric, "key": key, "value": value}
+        for metric, scores in found.items()
+        for key, value in scores.items()
     ]
     if as_json:
         print_json(found)

@@ -72,9 +72,7 @@ def collect(
         if codes_older_than_days is not None or codes_larger_than_gib is not None:
             age = None if codes_older_than_days is None else timedelta(days=codes_older_than_days)
             limit = None if codes_larger_than_gib is None else int(codes_larger_than_gib * 2**30)
-            found.append(
-                collector.collect_codes(opened, now, older_than=age, larger_than=limit, dry_run=not delete)
-            )
+            found.append(collector.collect_codes(opened, now, older_than=age, larger_than=limit, dry_run=not delete))
     names = [str(info.key) for part in found for info in part.objects]
     names += [leftover.name for part in found for leftover in part.leftovers]
     freed = sum(part.freed_bytes for part in found)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from disentanglement.cli.console import print_json, say
 from disentanglement.cli.exit_codes import ExitCode
+from disentanglement.cli.local_study import is_file, read_file
 from disentanglement.cli.options import (
     DEFAULT_PROJECT,
     JsonOption,
@@ -19,10 +21,15 @@ from disentanglement.cli.options import (
     StoreOption,
     TokenOption,
 )
+from disentanglement.cli.remote_study import EQUAL, Ended, Server, not_there, weights_of
 from disentanglement.cli.settings import Place, device_name
+from disentanglement.cli.study_view import StudyView, as_line
+from disentanglement.errors import Interrupted
 
 if TYPE_CHECKING:
     from disentanglement.cli.study_view import StudyState
+    from disentanglement.rpc.views import FailedStep
+    from disentanglement.specs import StudySpec
     from disentanglement.storage.failures import FailureRecord
 
 app = typer.Typer(no_args_is_help=True, help="Run a sweep of models, watch it, go on with it.")
@@ -37,7 +44,7 @@ def run(
     study: FileOrId,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, max=1024, help="Steps at once; with --devices: per device", show_default=False),
+        typer.Option("--workers", min=1, max=1024, help="Steps at once (with --devices: on each)", show_default=False),
     ] = None,
     devices: Annotated[
         str | None, typer.Option("--devices", help="GPUs to work on, e.g. 0,1; default: the CPU", show_default=False)
@@ -69,18 +76,16 @@ def run(
         _check(place, study, as_json)
         return
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        spec = local_study.read_file(Path(study)) if local_study.is_file(study) else None
-        remote_study.run(server, token, project, spec or study, as_json=as_json)
+        _run_remote(Server(server, token, project), study, as_json)
         return
     found = (
-        local_study.submit(place, local_study.read_file(Path(study)), replace=replace)
-        if local_study.is_file(study)
+        local_study.submit(place, read_file(Path(study)), replace=replace)
+        if is_file(study)
         else local_study.resubmit(place, study)
     )
     on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
-    with _view(found.name) as view, _telling_how_to_go_on(f"disentangle study run {study}"):
+    again = f"stopped, checkpoints are kept; go on with: disentangle study run {study}"
+    with _view(found.name) as view, _saying_on_interrupt(again):
         state = found.run(
             workers=workers or (1 if on else os.cpu_count() or 1),
             devices=on,
@@ -104,12 +109,14 @@ def status(
     Example: disentangle study status my_study --json
     """
     from disentanglement.cli import local_study
-    from disentanglement.cli.study_view import as_line
 
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        remote_study.status(server, token, project, _name_of(study), as_json=as_json)
+        ended = Ended(Server(server, token, project).status(_name_of(study)))
+        if as_json:
+            print_json(ended.to_plain())
+        else:
+            typer.echo(f"{ended.view.study} is {ended.view.state}: {as_line(ended.state)}")
+            _show_failures(ended.view.study, ended.view.failures)
         return
     found = local_study.find(Place.of(store, project), _name_of(study))
     state, failures = found.state(), found.ledger.failures(found.plan)
@@ -136,9 +143,7 @@ def watch(
     from disentanglement.cli import local_study
 
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        remote_study.watch(server, token, project, _name_of(study), as_json=as_json)
+        _watch_remote(Server(server, token, project), _name_of(study), None, as_json)
         return
     found = local_study.find(Place.of(store, project), _name_of(study))
     with _view(found.name) as view:
@@ -160,9 +165,7 @@ def cancel(
     """
     name = _name_of(study)
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        remote_study.cancel(server, token, project, name)
+        Server(server, token, project).cancel(name)
     else:
         from disentanglement.studies.records import cancel_study
 
@@ -184,9 +187,8 @@ def retry(
 
     name = _name_of(study)
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        count = remote_study.retry(server, token, project, name)
+        count = Server(server, token, project).retry(name)
+        say(f"{count} failed steps are tried again")
     else:
         found = local_study.find(Place.of(store, project), name)
         count = found.ledger.forget_failures(found.plan)
@@ -207,9 +209,7 @@ def list_studies(
     from disentanglement.cli.tables import print_records
 
     if server is not None:
-        from disentanglement.cli import remote_study
-
-        rows = remote_study.listing(server, token, project)
+        rows = Server(server, token, project).rows()
     else:
         from disentanglement.studies.records import list_studies
 
@@ -230,7 +230,7 @@ def _check(place: Place, study: str, as_json: bool) -> None:
     """Only checks: the store stays as it is."""
     from disentanglement.cli import local_study
 
-    spec = local_study.read_file(Path(study))
+    spec = read_file(Path(study))
     counts = local_study.count(place, spec)
     if as_json:
         print_json({"study": spec.name, "steps": counts})
@@ -239,28 +239,47 @@ def _check(place: Place, study: str, as_json: bool) -> None:
 
 
 def _name_of(study: str) -> str:
-    from disentanglement.cli import local_study
 
-    return local_study.read_file(Path(study)).name if local_study.is_file(study) else study
+    return read_file(Path(study)).name if is_file(study) else study
 
 
-def _view(name: str) -> Any:
-    from disentanglement.cli.study_view import StudyView
-
+def _view(name: str) -> StudyView:
     return StudyView(f"study {name}")
 
 
-class _GoingOn(AbstractContextManager[None]):
-    def __init__(self, command: str) -> None:
-        self._command = command
+def _run_remote(server: Server, study: str, as_json: bool) -> None:
+    if is_file(study):
+        spec = read_file(Path(study))
+        server.submit(spec)
+        _watch_remote(server, spec.name, spec, as_json)
+    elif server.status(study).state == "cancelled":
+        raise not_there(study)
+    else:
+        _watch_remote(server, study, None, as_json)
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is KeyboardInterrupt:
-            say(f"stopped, checkpoints are kept; go on with: {self._command}")
+
+def _watch_remote(server: Server, name: str, spec: StudySpec | None, as_json: bool) -> None:
+    again = f"the study goes on; watch it with: disentangle study watch {name} --server {server.address}"
+    with _view(name) as view, _saying_on_interrupt(again):
+        ended = Ended(server.watch(name, view, weights=EQUAL if spec is None else weights_of(spec)))
+    if as_json:
+        print_json(ended.to_plain())
+    else:
+        _show_failures(name, ended.view.failures)
+        say(f"{ended.view.state}; see the scores: disentangle results show {name} --server {server.address}")
+    if ended.view.state == "cancelled":
+        raise Interrupted(f"the study {name} was cancelled; checkpoints are kept")
+    if ended.view.failures:
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _telling_how_to_go_on(command: str) -> AbstractContextManager[None]:
-    return _GoingOn(command) if command else nullcontext()
+@contextmanager
+def _saying_on_interrupt(text: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(text)
+        raise
 
 
 def _finish(name: str, state: StudyState, failures: list[FailureRecord], as_json: bool) -> None:
@@ -281,7 +300,7 @@ def _plain(name: str, state: StudyState, failures: list[FailureRecord]) -> dict[
     return {"study": name, **state.to_plain(), "failures": shown}
 
 
-def _show_failures(name: str, failures: list[FailureRecord]) -> None:
+def _show_failures(name: str, failures: Sequence[FailureRecord | FailedStep]) -> None:
     for record in failures[:MOST_FAILURES]:
         say(f"failed: {record.step} {record.step_key[:40]}... {record.reason}: {record.message}", style="red")
     if len(failures) > MOST_FAILURES:
