@@ -51,10 +51,10 @@ def test_a_variance_is_judged_in_units_of_the_whole_data_sets() -> None:
 
 
 def test_a_column_of_votes_counts_positions_among_the_active_codes() -> None:
-    batches = FixedFactorVariances(np.array([1]), np.array([[0.0, 0.9, 0.1]]))
+    batches = FixedFactorVariances(np.array([0, 1]), np.array([[0.0, 0.1, 0.9], [0.0, 0.9, 0.1]]))
     result = score([1e-4, 1.0, 1.0], batches, prune_threshold=0.05)
     assert result.active_D.tolist() == [False, True, True]
-    assert result.train_votes_KD.tolist() == [[0, 0, 0], [0, 1, 0]]  # code 2 is the second active one
+    assert result.train_votes_KD.tolist() == [[1, 0, 0], [0, 1, 0]]  # codes 1 and 2 are the first and second active
 
 
 def test_all_codes_are_counted_as_active_though_one_is_pruned() -> None:

@@ -14,7 +14,14 @@ from numpy.random import RandomState
 
 from disentanglement.errors import MetricUndefined, NotBuiltYet, SpecError
 from disentanglement.metrics.catalog import METRICS, Needs, evaluate_metric
-from disentanglement.metrics.sampling import FactorGrid, GridRepresentation, Representation, generate_batch_factor_code
+from disentanglement.metrics.dci import dci
+from disentanglement.metrics.sampling import (
+    FactorGrid,
+    GridRepresentation,
+    Representation,
+    generate_batch_factor_code,
+    sample_points,
+)
 from disentanglement.specs.metrics import Dci, FactorVaeScore, MetricSpec, Mig, SapScore
 
 Named = Callable[[str], Representation]
@@ -132,6 +139,15 @@ SPECS = [
 def test_every_metric_repeats_from_its_seed(spec: MetricSpec) -> None:
     first, again = (evaluate_metric(spec, PERFECT, 3).scores() for _ in range(2))
     assert first == again
+
+
+def test_dci_breaks_ties_with_a_generator_of_its_own_that_starts_from_the_metrics_seed() -> None:
+    codes = np.repeat(np.random.default_rng(0).normal(size=(6, 1)), 3, axis=1)  # three equal codes: nothing but ties
+    tied = GridRepresentation(GRID, codes)
+    rs = RandomState(3)
+    train, test = (sample_points(tied, num_points, rs, 16) for num_points in (100, 50))
+    expected = dci(train, test, random_state=RandomState(3)).scores()
+    assert evaluate_metric(MetricSpec(dci=Dci(num_train=100, num_test=50)), tied, 3).scores() == expected
 
 
 def test_the_catalog_has_the_specs_words_and_says_what_each_metric_needs() -> None:
