@@ -105,6 +105,7 @@ def test_discrete_sap_is_the_references(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("name", "num_test", "expected", "tolerance"),
     [
