@@ -162,7 +162,7 @@ def _walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     directory = prefix[: prefix.rindex("/") + 1] if "/" in prefix else ""
     for name, is_directory in _entries(root / directory):
         text = f"{directory}{name}"
-        if not text.startswith(prefix) or text == f"{_WRITING}/":
+        if not text.startswith(prefix):
             continue
         if is_directory:
             yield from _walk(root, text)

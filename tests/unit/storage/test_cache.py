@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import BinaryIO
 from unittest import mock
 
@@ -28,10 +28,15 @@ class FarStore:
 
     def __init__(self, store: DirectoryStore) -> None:
         self.reads = 0
+        self.second_reader = Event()
+        self.patience_s = 0.0
         self._store = store
 
     def open(self, key: Key) -> BinaryIO:
         self.reads += 1
+        if self.reads > 1:
+            self.second_reader.set()
+        self.second_reader.wait(self.patience_s)
         return self._store.open(key)
 
     put = property(lambda self: self._store.put)
@@ -70,7 +75,8 @@ def test_a_file_is_downloaded_once(far: FarStore, cache: Cache, measured: mock.M
 
 
 def test_many_at_once_download_once(far: FarStore, tmp_path: Path) -> None:
-    barrier = Barrier(8)
+    """The first reader gives a second one time to come, which only the lock keeps away."""
+    barrier, far.patience_s = Barrier(8), 0.3
 
     def fetch(_: int) -> bytes:
         cache = Cache(tmp_path / "cache")  # each has its own, as processes have
