@@ -30,7 +30,7 @@ class Factor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
-    size: int
+    size: Annotated[int, Field(ge=1)]
     is_latent: bool = True
     values: tuple[float, ...] = ()
 

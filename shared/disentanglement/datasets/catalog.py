@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from disentanglement.datasets import dsprites, dummy_data
 from disentanglement.datasets.card import DataCard, Factor, Origin
 from disentanglement.datasets.dsprites_file import read_released
+from disentanglement.datasets.dsprites_origin import Recognised, recognise
 from disentanglement.datasets.dsprites_rendering import render
 from disentanglement.datasets.dummy_data import DummyData, generate_pool
 from disentanglement.datasets.ground_truth import GridData
 from disentanglement.datasets.images import Encoding, StoredImages
-from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.errors import CorruptArtifact, NotBuiltYet, SpecError
 
 Progress = Callable[[int, int], None]
 """(images done, images in all)."""
@@ -34,6 +35,8 @@ class DataSetEntry:
     """Images as stored, made here."""
     read: Callable[[Path, Progress | None], NDArray[np.uint8]] | None = None
     """Images as stored, from the file that its authors released."""
+    recognise: Callable[[Path, NDArray[np.uint8]], Recognised] | None = None
+    """The origin of such a file, given also its images as stored."""
     rendered_origin: Origin = Origin.RENDERED
     source: str = ""
     licence: str = ""
@@ -48,6 +51,7 @@ DATA_SETS: dict[str, DataSetEntry] = {
         open=GridData,
         render=render,
         read=read_released,
+        recognise=recognise,
         source=dsprites.SOURCE,
         licence=dsprites.LICENCE,
         citation=dsprites.CITATION,
@@ -59,13 +63,13 @@ DATA_SETS: dict[str, DataSetEntry] = {
         open=DummyData,
         render=lambda progress: generate_pool(),
         rendered_origin=Origin.GENERATED,
-        licence="Apache-2.0",
     ),
 }
 
+OWN_SOURCE, OWN_LICENCE = "made by the package disentanglement", "Apache-2.0"
 NOT_BUILT_YET = (
-    "dsprites_noshape", "color_dsprites", "noisy_dsprites", "scream_dsprites", "abstract_dsprites", "smallnorb", "cars3d",
-    "shapes3d", "mpi3d_toy", "mpi3d_realistic", "mpi3d_real",
+    "dsprites_noshape", "color_dsprites", "noisy_dsprites", "scream_dsprites", "abstract_dsprites", "smallnorb",
+    "cars3d", "shapes3d", "mpi3d_toy", "mpi3d_realistic", "mpi3d_real",
 )  # fmt: skip
 
 
@@ -79,14 +83,44 @@ def find_entry(name: str, *, field: str = "dataset.name") -> DataSetEntry:
     if name in DATA_SETS:
         return DATA_SETS[name]
     if name in NOT_BUILT_YET:
-        raise NotBuiltYet(f"{field}.{name} is not built yet; there are {', '.join(DATA_SETS)}")
+        raise NotBuiltYet(f"{field}: {name} is not built yet; there are {', '.join(DATA_SETS)}")
     raise SpecError.of(field, f"one of {', '.join((*DATA_SETS, *NOT_BUILT_YET))}", name)
 
 
 def open_data_set(card: DataCard, images: Path | None = None) -> GridData:
-    """A data set from its card and its `.npy` file of images; without one, only factors can be drawn."""
+    """A data set from its card and its `.npy` file of images; without one, only factors can be drawn.
+
+    Raises:
+        ArtifactNotFound: there is no such file.
+        CorruptArtifact: it is not the one of the card.
+        NotBuiltYet, SpecError: as `find_entry`.
+    """
     stored = None if images is None else StoredImages.open(images, card.encoding)
+    found = None if stored is None else (len(stored), *stored.observation_shape)
+    if found not in (None, wanted := (card.num_images, *card.observation_shape)):
+        raise CorruptArtifact(f"{images}: wanted images {wanted} as the card of {card.name} says, got {found}")
     return find_entry(card.name).open(card, stored)
+
+
+def decide_origin(
+    name: str, path: Path, stored: NDArray[np.uint8], *, said: Origin | None = None
+) -> tuple[Origin, str]:
+    """The origin for the card of images that were read from `path`, and how it was decided.
+
+    `said` is the importer's own word; it is taken where nothing proves another origin.
+
+    Raises:
+        SpecError: the images can be proved to be of another origin than `said`.
+    """
+    recognised = find_entry(name).recognise
+    found = Recognised(Origin.RELEASED, "it was read from a file", is_certain=False)
+    if recognised is not None:
+        found = recognised(path, stored)
+    if said in (None, found.origin):
+        return found.origin, found.reason
+    if found.is_certain:
+        raise SpecError.of("origin", f"{found.origin}, because {found.reason}", said)
+    return said, "its importer said so"
 
 
 def make_card(name: str, images: StoredImages, *, origin: Origin, sha256: str, size: int, note: str) -> DataCard:
@@ -106,8 +140,8 @@ def make_card(name: str, images: StoredImages, *, origin: Origin, sha256: str, s
         observation_shape=images.observation_shape,
         factors=entry.factors,
         origin_note=note,
-        source=entry.source,
-        licence=entry.licence,
+        source=entry.source if origin is Origin.RELEASED else OWN_SOURCE,
+        licence=entry.licence if origin is Origin.RELEASED else OWN_LICENCE,
         citation=entry.citation,
     )
     if entry.open is GridData and card.factor_space.num_points != len(images):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 from numpy.typing import NDArray
 
+from disentanglement.datasets.factor_space import FactorSpace
+
 GAP = 2
+TRUE_COLOUR = 2
+"""PNG's colour type of red, green and blue."""
 
 
 def contact_sheet(images_NHWC: NDArray[np.uint8], *, columns: int = 16) -> NDArray[np.uint8]:
@@ -18,3 +25,27 @@ def contact_sheet(images_NHWC: NDArray[np.uint8], *, columns: int = 16) -> NDArr
         top, left = GAP + (i // columns) * (height + GAP), GAP + (i % columns) * (width + GAP)
         sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def traversal_rows(space: FactorSpace, *, columns: int = 16) -> NDArray[np.int64]:
+    """Rows of grid images for a contact sheet: a line for each latent factor, from its first value to its last.
+
+    All other factors stand at their middle value.
+    """
+    lines = np.tile([size // 2 for size in space.sizes], (len(space.latent), columns, 1)).astype(np.int64)
+    for line, factor in zip(lines, space.latent, strict=True):
+        line[:, factor] = np.linspace(0, space.sizes[factor] - 1, columns).round()
+    return space.row_of(lines.reshape(-1, len(space.sizes)))
+
+
+def png(picture_HW3: NDArray[np.uint8]) -> bytes:
+    """The picture, uint8 [H, W, 3], as a PNG file."""
+    height, width, _ = picture_HW3.shape
+    lines = np.pad(picture_HW3.reshape(height, -1), ((0, 0), (1, 0)))  # each line begins with its filter: none
+    header = struct.pack(">IIBBBBB", width, height, 8, TRUE_COLOUR, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, data) for kind, data in chunks)
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -19,7 +19,10 @@ HEIGHT = WIDTH = 64
 SQUARE, ELLIPSE, HEART = range(3)
 
 SOURCE = "https://github.com/google-deepmind/dsprites-dataset"
-LICENCE = "zlib/libpng (the released file); Apache-2.0 (rendered here)"
+LICENCE = "Apache-2.0"
+"""Of the released file; its images were drawn with LOVE (zlib/libpng licence)."""
+RELEASED_GIT_BLOB = "d98996d3f8ee1550e06b9d4ed78d0beb478910d5"
+"""git's name for the released `.npz` in the repository of its authors."""
 CITATION = "Matthey, Higgins, Hassabis, Lerchner: dSprites: Disentanglement testing Sprites dataset (2017)"
 
 

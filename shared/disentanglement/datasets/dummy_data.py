@@ -18,6 +18,8 @@ from disentanglement.datasets.ground_truth import GridData, Observations, Rows
 
 POOL_SIZE = 512
 POOL_SEED = 0
+IMAGES_PER_DRAW = 256
+"""Noise images drawn at once where only their first pixel is kept; no number depends on it."""
 NUM_FACTORS, FACTOR_SIZE = 10, 5
 SHAPE = (64, 64, 1)
 
@@ -32,7 +34,10 @@ class DummyData(GridData):
 
     def rows(self, factors_NK: Factors, rs: RandomState) -> Rows:
         """The pool's images [N] for the noise that the reference would draw here."""
-        first_pixel_N = self.sample_observations_from_factors(factors_NK, rs)[:, 0, 0, 0]
+        first_pixel_N = np.empty(len(factors_NK))
+        for start in range(0, len(factors_NK), IMAGES_PER_DRAW):
+            chunk = slice(start, start + IMAGES_PER_DRAW)
+            first_pixel_N[chunk] = self.sample_observations_from_factors(factors_NK[chunk], rs)[:, 0, 0, 0]
         return (first_pixel_N * self.card.num_images).astype(np.int64)
 
     def sample_observations_from_factors(self, factors_NK: Factors, rs: RandomState) -> Observations:
@@ -42,4 +47,4 @@ class DummyData(GridData):
 
 def generate_pool() -> NDArray[np.uint8]:
     """The pool's images, uint8 [512, 64, 64, 1]."""
-    return np.random.default_rng(POOL_SEED).integers(256, size=(POOL_SIZE, *SHAPE), dtype=np.uint8)
+    return RandomState(POOL_SEED).randint(256, size=(POOL_SIZE, *SHAPE), dtype=np.uint8)  # its stream is frozen

@@ -72,7 +72,7 @@ class FactorSpace:
             SpecError: a value outside its factor's range, naming the factor.
         """
         self._check(all_NA, self.names, self.sizes)
-        rows: NDArray[np.int64] = all_NA @ self._bases
+        rows: NDArray[np.int64] = all_NA.astype(np.int64) @ self._bases
         return rows
 
     def factors_of(self, rows_N: NDArray[np.int64]) -> Factors:

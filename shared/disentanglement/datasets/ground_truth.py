@@ -29,6 +29,14 @@ class GroundTruth(Protocol):
     def card(self) -> DataCard: ...
 
     @property
+    def name(self) -> str: ...
+
+    @property
+    def num_points(self) -> int:
+        """Stored images; `rows` are below it."""
+        ...
+
+    @property
     def images(self) -> StoredImages: ...
 
     @property
@@ -46,6 +54,10 @@ class GroundTruth(Protocol):
 
     def rows(self, factors_NK: Factors, rs: RandomState) -> Rows:
         """Stored images [N] that show these factors; draws from `rs` what rendering them draws in the reference."""
+        ...
+
+    def observations(self, rows_N: Rows) -> Observations:
+        """Stored images, float32 [N, H, W, C] in [0, 1]."""
         ...
 
     def sample_observations_from_factors(self, factors_NK: Factors, rs: RandomState) -> Observations:
@@ -76,6 +88,16 @@ class GridData:
         return self.stored_images
 
     @property
+    def name(self) -> str:
+        """The word by which specs name it."""
+        return self.card.name
+
+    @property
+    def num_points(self) -> int:
+        """Stored images."""
+        return self.card.num_images
+
+    @property
     def factor_names(self) -> tuple[str, ...]:
         """Names of the latent factors."""
         return self.card.factor_space.latent_names
@@ -99,9 +121,13 @@ class GridData:
         space = self.card.factor_space
         return space.row_of(space.complete(factors_NK, rs))
 
+    def observations(self, rows_N: Rows) -> Observations:
+        """Stored images, float32 [N, H, W, C] in [0, 1]."""
+        return self.images.gather_float32(rows_N)
+
     def sample_observations_from_factors(self, factors_NK: Factors, rs: RandomState) -> Observations:
         """float32 [N, H, W, C] in [0, 1]."""
-        return self.images.gather_float32(self.rows(factors_NK, rs))
+        return self.observations(self.rows(factors_NK, rs))
 
     def sample(self, num: int, rs: RandomState) -> tuple[Factors, Observations]:
         """Factors, then their observations, from one generator."""

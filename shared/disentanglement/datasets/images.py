@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from disentanglement.errors import CorruptArtifact, SpecError
+from disentanglement.errors import ArtifactNotFound, CorruptArtifact, SpecError
 
 Encoding = Literal["packed_bits", "uint8"]
 Rows = NDArray[np.int64]
@@ -65,9 +65,12 @@ class StoredImages:
         """Maps a `.npy` file.
 
         Raises:
+            ArtifactNotFound: there is no such file.
             CorruptArtifact: it is not the file of such images.
         """
         try:
-            return cls(np.load(path, mmap_mode="r", allow_pickle=False), encoding)
+            return cls(np.lib.format.open_memmap(path, mode="r"), encoding)
+        except FileNotFoundError as error:
+            raise ArtifactNotFound(f"{path}: wanted a .npy file of images, found none") from error
         except (ValueError, OSError, SpecError) as error:
             raise CorruptArtifact(f"{path}: wanted a .npy file of images ({encoding}), got {error}") from error
