@@ -63,7 +63,9 @@ def cell_table(store: Store, project: str, cell: PlanCell) -> pd.DataFrame:
     missing = [score for text, score in wanted.items() if text in committed and text not in present]
     if not missing:
         return known
-    fresh = pd.DataFrame([row for score, manifest in _manifests(store, missing) for row in rows(cell.study, score, manifest)])
+    fresh = pd.DataFrame(
+        [row for score, manifest in _manifests(store, missing) for row in rows(cell.study, score, manifest)]
+    )
     table = fresh if known.empty else pd.concat([known, fresh], ignore_index=True)
     table = table.sort_values(ORDER, ignore_index=True)
     store.put(key, to_parquet(table))
@@ -124,7 +126,9 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     index = ["number", *varying, "representation"]
     scores = table.assign(score=table["metric"] + "." + table["key"])
     order = list(dict.fromkeys(scores["score"]))
-    pivoted = scores.pivot_table(index=index, columns="score", values="value", sort=False, dropna=False, aggfunc="first")
+    pivoted = scores.pivot_table(
+        index=index, columns="score", values="value", sort=False, dropna=False, aggfunc="first"
+    )
     return pivoted.reindex(columns=order).dropna(how="all").reset_index()
 
 

@@ -11,6 +11,9 @@ from pydantic_core import CoreSchema
 from disentanglement.specs.base import A_LIST, Name, OneOf, Plugin, Positive, Spec, or_text
 
 
+ValueIndex = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class CorrelatedFactors(Spec):
     """Two factors drawn together in training (Traeuble et al., 2021, arXiv:2006.07886); smaller is stronger."""
 
@@ -25,7 +28,7 @@ class HeldOutFactors(Spec):
 
     factors: Annotated[tuple[str, ...], A_LIST, Field(min_length=1)]
     """Names of the factors that a combination fixes."""
-    values: Annotated[tuple[Annotated[tuple[int, ...], A_LIST], ...], A_LIST, Field(min_length=1)]
+    values: Annotated[tuple[Annotated[tuple[ValueIndex, ...], A_LIST], ...], A_LIST, Field(min_length=1)]
     """One row per combination, one value index per factor."""
 
 

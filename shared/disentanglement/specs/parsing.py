@@ -111,10 +111,13 @@ def _wanted_and_given(detail: ErrorDetails) -> tuple[str, str]:
 
 
 def with_paths(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with dotted paths set: `{"objective.beta_vae.beta": 4}`; neither argument is changed."""
+    """`base` with dotted paths set: `{"objective.beta_vae.beta": 4}`; neither argument is changed.
+
+    A path is set after the paths that it continues, whatever their order: not every wire keeps it.
+    """
     result = dict(base)
-    for path, value in changes.items():
-        result = _with_path(result, path.split("."), value)
+    for path in sorted(changes):
+        result = _with_path(result, path.split("."), changes[path])
     return result
 
 

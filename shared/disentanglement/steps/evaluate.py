@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from disentanglement.errors import Interrupted, NotBuiltYet, StepNotCommitted
-from disentanglement.metrics.catalog import MetricResult, evaluate_metric, find_metric, score_points
+from disentanglement.metrics.catalog import MetricResult, evaluate_metric, find_metric
+from disentanglement.metrics.own_arrays import OwnArrays
+from disentanglement.metrics.progress import Progress as Share
 from disentanglement.metrics.sampling import GridRepresentation
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, StepKey, TrainSpec, parse_spec
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.once import Computed, compute_once
 from disentanglement.steps.progress import Progress
 from disentanglement.steps.run import StepContext
+from disentanglement.steps.uploads import CELL as UPLOADED
 from disentanglement.steps.uploads import open_arrays
 from disentanglement.storage.cache import Cache
 from disentanglement.storage.codes import StoredCodes, open_codes
@@ -43,7 +47,7 @@ def evaluate(spec: EvaluateSpec, representation_key: StepKey, context: StepConte
 
 
 def _computed(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> Computed:
-    if extracted.key.step_key.cell == "uploaded.codes":
+    if extracted.key.step_key.cell == UPLOADED:
         return Computed(results=_score_uploaded(spec, extracted.key.step_key, context).scores())
     result, codes = _score_model(spec, extracted, context)
     handed_on = {name: extracted.provenance.get(name) for name in ("data", "train_spec")}
@@ -53,7 +57,9 @@ def _computed(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> 
 
 def _score_uploaded(spec: EvaluateSpec, key: StepKey, context: StepContext) -> MetricResult:
     arrays = open_arrays(context.store, key)
-    return score_points(spec.metric, arrays, spec.random_seed, progress=_reporter(spec, context))
+    own = OwnArrays.read(arrays["codes"], arrays["factors"], arrays.get("test_codes"), arrays.get("test_factors"))
+    _, parameters = spec.metric.selected
+    return find_metric(spec.metric).score(parameters, own, spec.random_seed, _reporter(spec, context))
 
 
 def _score_model(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> tuple[MetricResult, StoredCodes]:
@@ -70,7 +76,7 @@ def _score_model(spec: EvaluateSpec, extracted: Manifest, context: StepContext) 
 
 def _tables(
     representation: RepresentationSpec, codes: StoredCodes, seed: int
-) -> tuple[np.ndarray, np.ndarray | None, np.random.Generator | None]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, np.random.Generator | None]:
     """Mean alone, or with log-variance and the noise of `sampled`: a function of both steps' seeds."""
     if representation.sampled is None:
         return codes.mean, None, None
@@ -78,7 +84,7 @@ def _tables(
     return codes.mean, codes.logvar, noise
 
 
-def _reporter(spec: EvaluateSpec, context: StepContext):
+def _reporter(spec: EvaluateSpec, context: StepContext) -> Share:
     def report(share: float) -> None:
         context.report(Progress(int(share * THOUSANDTHS), THOUSANDTHS, "", spec.metric.word))
         if context.should_stop():

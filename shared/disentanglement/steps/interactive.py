@@ -26,7 +26,11 @@ DEFAULT_PROJECT = "default"
 
 
 def train(
-    spec: TrainSpec | Mapping[str, object], *, store: str | Path | None = None, device: str = "cpu", report: Report = silent
+    spec: TrainSpec | Mapping[str, object],
+    *,
+    store: str | Path | None = None,
+    device: str = "cpu",
+    report: Report = silent,
 ) -> Model:
     """Trains the model of a spec, or finds it committed; a run that was stopped goes on.
 

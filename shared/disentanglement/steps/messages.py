@@ -77,5 +77,6 @@ def error_from_plain(plain: dict[str, Any]) -> DisentanglementError:
             return ResourceExhausted(plain["message"], retry_after_s=plain["retry_after_s"])
         case name:
             kind = getattr(errors, name, None)
-            ours = isinstance(kind, type) and issubclass(kind, DisentanglementError)
-            return kind(plain["message"]) if ours else DisentanglementError(plain["message"])
+            if isinstance(kind, type) and issubclass(kind, DisentanglementError):
+                return kind(plain["message"])
+            return DisentanglementError(plain["message"])

@@ -165,3 +165,10 @@ def test_the_eta_follows_what_was_measured() -> None:
             progress.commit(item.id)
     eta = progress.snapshot().eta_s
     assert eta == pytest.approx(500.0, rel=1e-6)
+
+
+def test_a_path_is_set_after_the_paths_that_it_continues() -> None:
+    changes = {"objective.beta_vae.beta": 8, "objective": {"beta_vae": {"beta": 2}}}
+    [model] = plan(grid={"fixed": changes}).models
+    assert model.train.objective.beta_vae is not None
+    assert model.train.objective.beta_vae.beta == 8
