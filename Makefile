@@ -46,7 +46,7 @@ check-types: $(READY)
 	$(BIN)/mypy tests tools
 
 check-layers: $(READY)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 check-protos: $(READY) $(PROTO_READY)
 	tools/protos.sh check
