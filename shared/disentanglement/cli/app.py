@@ -60,9 +60,7 @@ def root(
 
     [bold]Run a study:[/]            disentangle study run study.yaml
     """
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s", force=True
-    )
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
 
 
 app.command("demo", rich_help_panel=START)(demo.demo)

@@ -22,11 +22,12 @@ def results() -> Console:
     return Console(file=sys.stdout, soft_wrap=False, highlight=False)
 
 
+@cache
 def messages() -> Console:
-    """Where progress, hints and errors go."""
+    """Where progress, hints and errors go. There is one, so that lines appear above what moves."""
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False)
+    return Console(stderr=True, highlight=False)
 
 
 def say(text: str, *, style: str | None = None) -> None:
@@ -84,12 +85,6 @@ def size(num_bytes: float) -> str:
             return f"{num_bytes:.0f} B" if unit == "B" else f"{num_bytes:.1f} {unit}"
         num_bytes /= 1024
     return f"{num_bytes:.1f} TiB"
-
-
-@cache
-def stderr_is_terminal() -> bool:
-    """Whether somebody watches the progress."""
-    return sys.stderr.isatty()
 
 
 def _is_odd(value: Any) -> bool:

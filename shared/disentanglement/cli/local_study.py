@@ -7,11 +7,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from disentanglement.cli.settings import Place
 from disentanglement.cli.study_view import Count, Running, StudyState
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from disentanglement.studies.progress import StudySnapshot
 
 POLL_S = 2.0
+CTRL_C = "stopping"
 Show = Callable[[StudyState, bool], None]
 
 
@@ -238,33 +239,42 @@ async def _run(
 
     def stop(reason: str) -> None:
         reasons.append(reason)
+        note(f"{reason}: running steps write checkpoints (Ctrl-C: don't wait for them)")
         running.cancel()
 
-    with _on_sigterm(lambda: stop("stopped by SIGTERM")):
-        guard = asyncio.create_task(_stop_when_cancelled(study, lambda: stop("the study was cancelled")))
+    with _on_signals(stop):
+        guard = asyncio.create_task(_stop_when_cancelled(study, stop))
         try:
             return state_of(await running)
         except asyncio.CancelledError:
-            if not reasons:
-                raise  # Ctrl-C: asyncio.run makes a KeyboardInterrupt of it
-            raise Interrupted(f"{reasons[0]}; checkpoints are kept") from None
+            if CTRL_C in reasons:
+                raise KeyboardInterrupt from None
+            raise Interrupted(f"{' and '.join(reasons)}; checkpoints are kept") from None
         finally:
             guard.cancel()
 
 
-async def _stop_when_cancelled(study: LocalStudy, stop: Callable[[], Any]) -> None:
+async def _stop_when_cancelled(study: LocalStudy, stop: Callable[[str], None]) -> None:
     from disentanglement.studies.records import is_study_cancelled
 
     while not await asyncio.to_thread(is_study_cancelled, study.store, study.place.project, study.name):
         await asyncio.sleep(POLL_S)
-    stop()
+    stop("the study was cancelled")
 
 
 @contextlib.contextmanager
-def _on_sigterm(stop: Callable[[], None]) -> Any:
+def _on_signals(stop: Callable[[str], None]) -> Iterator[None]:
+    """The first signal stops gently; a second Ctrl-C is Python's own."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop)
+
+    def stop_gently(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        stop(CTRL_C if number == signal.SIGINT else "stopped by SIGTERM")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop_gently, number)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -95,10 +95,10 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """
     import numpy as np
 
+    if path.suffix == ".npy":
+        raise SpecError.of("file", "an .npz file with the arrays codes and factors", f"one array in {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise SpecError.of("file", "an .npz file with the arrays codes and factors", f"one array in {path}")
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return _arrays(archive, path)
     except FileNotFoundError:
         raise ArtifactNotFound(f"there is no file {path}") from None

@@ -85,7 +85,7 @@ def run(
     )
     on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
     again = f"stopped, checkpoints are kept; go on with: disentangle study run {study}"
-    with _view(found.name) as view, _saying_on_interrupt(again):
+    with _saying_on_interrupt(again), _view(found.name) as view:
         state = found.run(
             workers=workers or (1 if on else os.cpu_count() or 1),
             devices=on,
@@ -260,7 +260,7 @@ def _run_remote(server: Server, study: str, as_json: bool) -> None:
 
 def _watch_remote(server: Server, name: str, spec: StudySpec | None, as_json: bool) -> None:
     again = f"the study goes on; watch it with: disentangle study watch {name} --server {server.address}"
-    with _view(name) as view, _saying_on_interrupt(again):
+    with _saying_on_interrupt(again), _view(name) as view:
         ended = Ended(server.watch(name, view, weights=EQUAL if spec is None else weights_of(spec)))
     if as_json:
         print_json(ended.to_plain())

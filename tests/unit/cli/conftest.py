@@ -1,0 +1,131 @@
+"""A store in a temporary directory, the command run against it, and steps committed without being computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from disentanglement.cli.app import app
+from disentanglement.cli.data_sets import obtain
+from disentanglement.specs import StepSpec, canonical
+from disentanglement.specs.canonical import contract_version, step_of
+from disentanglement.storage.commit import Attempt, commit
+from disentanglement.storage.directory_store import DirectoryStore
+from disentanglement.studies.pending import WorkItem, steps_of
+from disentanglement.studies.plan import Plan
+
+TINY = """
+name: tiny
+model:
+  dataset: dummy_data
+  objective: {beta_vae: {beta: 4}}
+  training_steps: 20
+  eval_steps: 2
+  batch_size: 8
+grid: {sweep: {random_seed: [0, 1]}}
+representations: [mean]
+metrics:
+  - mig: {num_train: 200}
+  - sap_score: {num_train: 200, num_test: 100}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as strict JSON."""
+        return json.loads(self.out, parse_constant=_refuse)
+
+
+Run = Callable[..., Ended]
+
+
+def _refuse(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    """An empty store."""
+    return DirectoryStore(tmp_path / "store")
+
+
+@pytest.fixture
+def run(store: DirectoryStore, tmp_path: Path) -> Run:
+    """Runs `disentangle` in this process, against `store`."""
+    env = {
+        "DISENTANGLEMENT_STORE": str(tmp_path / "store"),
+        "DISENTANGLEMENT_STATE": str(tmp_path / "state"),
+        "DISENTANGLEMENT_CACHE": str(tmp_path / "cache"),
+        "DISENTANGLEMENT_PROJECT": None,
+        "DISENTANGLEMENT_SERVER": None,
+        "DISENTANGLEMENT_TOKEN": None,
+        "COLUMNS": "100",
+    }
+
+    def invoke(*arguments: object) -> Ended:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=env, prog_name="disentangle")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    return invoke
+
+
+@pytest.fixture
+def dummy_data(store: DirectoryStore) -> str:
+    """`dummy_data` in the store; its digest."""
+    card, _ = obtain(store, "dummy_data", released=None, report=lambda share, note: None)
+    return card.digest
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, dummy_data: str) -> Path:
+    """A study file of two models, whose data are in the store."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+def commit_all(store: DirectoryStore, plan: Plan, results: Mapping[str, Mapping[str, float]]) -> list[WorkItem]:
+    """Commits every step of a plan with made-up `results`, by the word that decides each step."""
+    items = [item for model in plan.models for item in steps_of(model)]
+    for item in items:
+        commit_step(store, item, results.get(step_of(item.spec)[1], {}))
+    return items
+
+
+def commit_step(store: DirectoryStore, item: WorkItem, results: Mapping[str, float]) -> None:
+    """Commits one step with made-up results."""
+    attempt = Attempt(store, item.step, item.key)
+    attempt.put("weights.safetensors", b"made up")
+    manifest = attempt.manifest(
+        spec=canonical(item.spec),
+        contract=contract_version(*step_of(item.spec)),
+        upstream=item.upstream[:1],
+        results=results,
+        provenance=_provenance(item.spec),
+    )
+    commit(store, manifest)
+
+
+def _provenance(spec: StepSpec) -> dict[str, Any]:
+    return {"device": "cpu", "data": {"origin": "generated"}, "wall_time_s": 1.0}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
