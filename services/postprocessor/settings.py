@@ -19,7 +19,8 @@ class PostprocessorSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> PostprocessorSettings:
-        """From DISENTANGLEMENT_POSTPROCESSOR_WORKERS (default: the cores of this machine) and DISENTANGLEMENT_POSTPROCESSOR_QUEUE."""
+        """From DISENTANGLEMENT_POSTPROCESSOR_WORKERS (default: the cores of this machine) and
+        DISENTANGLEMENT_POSTPROCESSOR_QUEUE."""
         return cls(
             workers=number(env, "DISENTANGLEMENT_POSTPROCESSOR_WORKERS", num_cores()),
             queue=number(env, "DISENTANGLEMENT_POSTPROCESSOR_QUEUE", QUEUE, least=0),

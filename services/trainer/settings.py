@@ -19,7 +19,8 @@ class TrainerSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> TrainerSettings:
-        """From DISENTANGLEMENT_TRAINER_WORKERS (default: the cores of this machine) and DISENTANGLEMENT_TRAINER_QUEUE."""
+        """From DISENTANGLEMENT_TRAINER_WORKERS (default: the cores of this machine) and
+        DISENTANGLEMENT_TRAINER_QUEUE."""
         return cls(
             workers=number(env, "DISENTANGLEMENT_TRAINER_WORKERS", num_cores()),
             queue=number(env, "DISENTANGLEMENT_TRAINER_QUEUE", QUEUE, least=0),

@@ -1,4 +1,4 @@
-"""Resource names: `projects/{project}/trainingJobs/{training_job}` and the like, read strictly and written here only."""
+"""Resource names: `projects/{project}/trainingJobs/{training_job}` and the like: read strictly, written only here."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),  # a service that was restarted is found again at once
     ("grpc.enable_retries", 0),  # the client that called decides
 )
 _NOT_PASSED_ON = ("user-agent", HEADER)

@@ -140,7 +140,7 @@ class CostView:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model of a study; `states` has one entry per step key, by `train`, `<representation>`, `<representation>/<metric>`."""
+    """A model of a study; states and step keys are by `train`, `<representation>` and `<representation>/<metric>`."""
 
     name: str
     number: int

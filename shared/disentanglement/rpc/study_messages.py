@@ -1,0 +1,291 @@
+"""Studies and their models as messages: what the store says, and what runs here and now."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from disentanglement.jobs.states import JobState
+from disentanglement.rpc.convert import to_proto
+from disentanglement.rpc.names import STUDIES, ModelName, name_of
+from disentanglement.rpc.resources import JOB_STATES, Resources, failure
+from disentanglement.rpc.study_runs import Happening, StudyRun, StudyRuns, items_of
+from disentanglement.specs import Step, TrainSpec
+from disentanglement.steps.executor import Job
+from disentanglement.steps.ledger import StudyLedger
+from disentanglement.steps.messages import error_from_plain
+from disentanglement.storage.failures import FailureRecord
+from disentanglement.storage.failures import failure as find_failure
+from disentanglement.storage.store import Store
+from disentanglement.studies.pending import StepId, WorkItem, steps_of
+from disentanglement.studies.plan import Plan, PlannedModel
+from disentanglement.studies.records import StudyRecord, is_study_cancelled, load_plan, load_study
+from disentanglement.v1 import job_pb2, study_pb2
+
+SAMPLE_FAILURES = 20
+WATCH_EVERY_S = 0.3
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """A study as it stands."""
+
+    record: StudyRecord
+    plan: Plan
+    items: tuple[WorkItem, ...]
+    """Every step, inputs before outputs."""
+    committed: frozenset[StepId]
+    failed: frozenset[StepId]
+    running: frozenset[StepId] = frozenset()
+    eta_s: float | None = None
+    started: datetime | None = None
+    is_driven: bool = False
+    is_cancelled: bool = False
+    failures: tuple[FailureRecord, ...] = field(default=())
+
+    @cached_property
+    def blocked(self) -> frozenset[StepId]:
+        """Steps that failed, or wait for one that did."""
+        lost = set(self.failed)
+        for item in self.items:
+            if item.id not in self.committed and any(_input(item, i) in lost for i in range(len(item.upstream))):
+                lost.add(item.id)
+        return frozenset(lost)
+
+    @property
+    def state(self) -> study_pb2.StudyState:
+        """Where the study stands."""
+        if self.is_cancelled:
+            return study_pb2.STUDY_STATE_CANCELLED
+        if self.is_driven:
+            return study_pb2.STUDY_STATE_RUNNING
+        if all(item.id in self.committed for item in self.items):
+            return study_pb2.STUDY_STATE_SUCCEEDED
+        if all(item.id in self.committed or item.id in self.blocked for item in self.items):
+            return study_pb2.STUDY_STATE_FAILED
+        return study_pb2.STUDY_STATE_PENDING
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens unless somebody asks."""
+        return self.state not in (study_pb2.STUDY_STATE_RUNNING, study_pb2.STUDY_STATE_PENDING)
+
+    def state_of(self, item: WorkItem) -> JobState:
+        """Where one step stands."""
+        if item.id in self.committed:
+            return JobState.SUCCEEDED
+        if item.id in self.running:
+            return JobState.RUNNING
+        return JobState.FAILED if item.id in self.failed else JobState.QUEUED
+
+
+def status_of_run(record: StudyRecord, run: StudyRun) -> StudyStatus:
+    """The status of a study that is driven here; asks the store for nothing."""
+    return StudyStatus(
+        record,
+        run.plan,
+        run.items,
+        frozenset(run.committed),
+        frozenset(run.failed),
+        frozenset(run.running),
+        run.eta_s,
+        run.started,
+        is_driven=not run.is_over,
+    )
+
+
+async def load_status(store: Store, runs: StudyRuns, project: str, study: str) -> StudyStatus:
+    """A study as it stands.
+
+    Raises:
+        ArtifactNotFound: the project has no such study.
+    """
+    record = await asyncio.to_thread(load_study, store, project, study)
+    run = runs.find(project, study)
+    if run is not None and run.plan.digest == record.plan:
+        status = status_of_run(record, run)
+        if not run.failed:
+            return status
+        return replace(status, failures=await asyncio.to_thread(_failures, run.ledger, run.failed))
+    return await asyncio.to_thread(_stored_status, store, record)
+
+
+def _stored_status(store: Store, record: StudyRecord) -> StudyStatus:
+    plan, ledger = load_plan(store, record.plan), StudyLedger(store, record.project, record.study)
+    committed = ledger.committed(plan)
+    failed = ledger.failed(plan)
+    is_cancelled = is_study_cancelled(store, record.project, record.study)
+    failures = _failures(ledger, failed)
+    return StudyStatus(
+        record,
+        plan,
+        items_of(plan),
+        frozenset(committed),
+        frozenset(failed),
+        is_cancelled=is_cancelled,
+        failures=failures,
+    )
+
+
+def _failures(ledger: StudyLedger, failed: Iterable[StepId]) -> tuple[FailureRecord, ...]:
+    some = sorted(failed)[:SAMPLE_FAILURES]
+    records = (find_failure(ledger.store, ledger.project, ledger.study, *step_id) for step_id in some)
+    return tuple(record for record in records if record is not None)
+
+
+def study_message(status: StudyStatus, *, is_brief: bool = False) -> study_pb2.Study:
+    """A study; brief ones have neither cells nor failures."""
+    record = status.record
+    message = study_pb2.Study(
+        name=name_of(record.project, STUDIES, record.study),
+        spec=to_proto(record.study_spec(), study_pb2.StudySpec),
+        plan_digest=record.plan,
+        state=status.state,
+    )
+    message.progress.total = len(status.items)
+    message.progress.step = sum(item.id in status.committed or item.id in status.blocked for item in status.items)
+    if status.eta_s is not None:
+        message.progress.eta.FromNanoseconds(round(status.eta_s * 1e9))
+    message.create_time.FromDatetime(record.created)
+    if status.started is not None:
+        message.start_time.FromDatetime(status.started)
+    if not is_brief:
+        message.cells.extend(_cells(status))
+        message.sample_failures.extend(_failed_steps(status))
+    _set_outcome(message, status)
+    return message
+
+
+def event_message(record: StudyRecord, happening: Happening) -> study_pb2.StudyEvent:
+    """One change of a step's state."""
+    item = happening.item
+    message = study_pb2.StudyEvent(
+        model=str(ModelName(record.project, record.study, item.number)),
+        step=item.step,
+        step_key=str(item.key),
+        state=JOB_STATES[happening.state],
+    )
+    message.time.FromDatetime(happening.at)
+    if happening.error is not None:
+        message.failure.CopyFrom(failure(happening.error))
+    return message
+
+
+class WatchedRun:
+    """What somebody who watches a study that is driven here gets to see."""
+
+    def __init__(self, record: StudyRecord, run: StudyRun, seen: int) -> None:
+        self._record = record
+        self._run = run
+        self._seen = min(seen, run.position)
+
+    async def messages(self) -> AsyncIterator[tuple[int, study_pb2.Study, list[study_pb2.StudyEvent]]]:
+        """The study now and after changes, with the number of events so far, until its run is over."""
+        while not self._run.is_over:
+            changed, started = self._run.changed, time.monotonic()
+            events = self.remaining_events()
+            message = study_message(status_of_run(self._record, self._run))
+            took_s = time.monotonic() - started
+            yield self._seen, message, events
+            await changed.wait()
+            await asyncio.sleep(max(WATCH_EVERY_S, 5 * took_s))  # large studies are told of less often
+
+    def remaining_events(self) -> list[study_pb2.StudyEvent]:
+        """What happened since it was asked last."""
+        happened = self._run.since(self._seen)
+        self._seen = self._run.position
+        return [event_message(self._record, happening) for happening in happened]
+
+
+class ModelMessages:
+    """Models of a study with everything that is committed of them."""
+
+    def __init__(self, store: Store, status: StudyStatus) -> None:
+        self._store = store
+        self._status = status
+        self._resources = Resources(store)
+
+    async def model(self, model: PlannedModel) -> study_pb2.Model:
+        """One model."""
+        train, *others = steps_of(model)
+        assert isinstance(train.spec, TrainSpec)
+        job = await self._resources.training_job(await self._job(train))
+        record = self._status.record
+        message = study_pb2.Model(
+            name=str(ModelName(record.project, record.study, model.number)),
+            number=model.number,
+            cell=train.spec.cell,
+            spec=job.spec,
+            step_key=job.step_key,
+            state=job.state,
+        )
+        _copy_outcome(message, job)
+        for item in others:
+            if item.step == "postprocess":
+                message.representations.append(await self._representation(item))
+            else:
+                evaluated = await self._resources.metric_evaluation(await self._job(item))
+                message.representations[-1].metrics.append(evaluated)
+        return message
+
+    async def _representation(self, item: WorkItem) -> study_pb2.ModelRepresentation:
+        job = await self._resources.representation(await self._job(item))
+        message = study_pb2.ModelRepresentation(spec=job.spec, step_key=job.step_key, state=job.state)
+        _copy_outcome(message, job)
+        return message
+
+    async def _job(self, item: WorkItem) -> Job:
+        record, state = self._status.record, self._status.state_of(item)
+        job = Job(record.project, item, state, record.created)
+        if state is not JobState.FAILED:
+            return job
+        found = await asyncio.to_thread(find_failure, self._store, record.project, record.study, item.step, item.key)
+        return replace(job, error=error_from_plain(found.details)) if found is not None else job
+
+
+def _copy_outcome(message: Any, job: job_pb2.TrainingJob | job_pb2.Representation) -> None:
+    if (outcome := job.WhichOneof("outcome")) is not None:
+        getattr(message, outcome).CopyFrom(getattr(job, outcome))
+
+
+def _cells(status: StudyStatus) -> Iterable[study_pb2.Cell]:
+    cells = {name: study_pb2.Cell(cell=name) for name in status.plan.cells}
+    for item in status.items:
+        counts = getattr(cells[item.key.cell], item.step)  # fields are named like steps
+        counts.total += 1
+        counts.succeeded += item.id in status.committed
+        counts.running += item.id in status.running
+        counts.failed += item.id in status.blocked
+    return cells.values()
+
+
+def _failed_steps(status: StudyStatus) -> Iterable[study_pb2.ModelFailure]:
+    wanted = {(record.step, record.step_key): record for record in status.failures}
+    for item in status.items:
+        if (record := wanted.get((item.step, str(item.key)))) is not None:
+            yield study_pb2.ModelFailure(
+                model=str(ModelName(status.record.project, status.record.study, item.number)),
+                step=record.step,
+                step_key=record.step_key,
+                failure=failure(error_from_plain(record.details)),
+            )
+
+
+def _set_outcome(message: study_pb2.Study, status: StudyStatus) -> None:
+    incomplete = {item.number for item in status.items if item.id not in status.committed}
+    complete = status.record.num_models - len(incomplete)
+    if status.state == study_pb2.STUDY_STATE_SUCCEEDED:
+        message.result.complete_models = complete
+    elif status.state == study_pb2.STUDY_STATE_FAILED:
+        message.failure.reason = "STEPS_FAILED"
+        message.failure.message = f"{len(status.failed)} steps failed; {complete} models are complete"
+
+
+def _input(item: WorkItem, position: int) -> StepId:
+    before: tuple[Step, ...] = ("train",) if item.step == "postprocess" else ("postprocess", "train")
+    return before[position], item.upstream[position]
