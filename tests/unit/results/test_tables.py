@@ -1,0 +1,198 @@
+"""The table of a study follows what is committed, and reads each manifest once."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from disentanglement.results.encoding import aggregated_row, column_json, train_config
+from disentanglement.results.tables import planned_scores, study_table, wide
+from disentanglement.specs import StepKey, StepSpec, StudySpec, TrainSpec, canonical, parse_spec
+from disentanglement.storage.commit import Attempt, commit, committed
+from disentanglement.storage.directory_store import DirectoryStore
+from disentanglement.storage.keys import Key
+from disentanglement.studies.pending import steps_of
+from disentanglement.studies.plan import Plan, PlannedModel, expand_study
+from disentanglement.studies.records import load_plan, load_study, submit_study
+
+ORIGIN = {"data": {"name": "dsprites_full", "digest": "0" * 64, "origin": "rendered"}, "wall_time_s": 1.5}
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class CountingStore(DirectoryStore):
+    """A directory store that remembers which keys were read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.read: list[str] = []
+
+    def get(self, key: Key) -> bytes:
+        self.read.append(str(key))
+        return super().get(key)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[CountingStore]:
+    yield CountingStore(tmp_path)
+
+
+def a_study(**changes: Any) -> StudySpec:
+    plain = {
+        "name": "small",
+        "model": {"dataset": "dsprites_full", "objective": {"beta_vae": {"beta": 1}}},
+        "grid": {"sweep": {"objective.beta_vae.beta": [1, 4]}},
+        "representations": ["mean"],
+        "metrics": ["mig", "dci"],
+        **changes,
+    }
+    return parse_spec(StudySpec, plain)
+
+
+def a_plan(**changes: Any) -> Plan:
+    return expand_study(a_study(**changes), {"dsprites_full": "0" * 64})
+
+
+def settle(store: DirectoryStore, spec: StepSpec, upstream: tuple[StepKey, ...], results: dict[str, float]) -> None:
+    step, key = next((i.step, i.key) for i in [_item(spec, upstream)])
+    attempt = Attempt(store, step, key)
+    manifest = attempt.manifest(
+        spec=canonical(spec), contract="1.1", upstream=upstream[:1], results=results, provenance=ORIGIN
+    )
+    commit(store, manifest)
+
+
+def _item(spec: StepSpec, upstream: tuple[StepKey, ...]) -> Any:
+    from disentanglement.studies.pending import WorkItem
+
+    return WorkItem(0, spec, upstream)
+
+
+def settle_model(store: DirectoryStore, model: PlannedModel, scores: dict[str, dict[str, float]]) -> None:
+    for item in steps_of(model):
+        word = item.spec.metric.word if hasattr(item.spec, "metric") else ""
+        if word == "" or word in scores:
+            settle(store, item.spec, item.upstream, scores.get(word, {}))
+
+
+SCORES = {"mig": {"discrete_mig": 0.25}, "dci": {"disentanglement": 0.5, "completeness": math.nan}}
+
+
+def test_an_empty_store_gives_an_empty_table(store: CountingStore) -> None:
+    assert study_table(store, "default", a_plan()).empty
+
+
+def test_there_is_one_row_per_model_representation_metric_and_key(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    table = study_table(store, "default", plan)
+    assert table[["number", "representation", "metric", "key"]].values.tolist() == [
+        [0, "mean", "dci", "completeness"],
+        [0, "mean", "dci", "disentanglement"],
+        [0, "mean", "mig", "discrete_mig"],
+    ]
+    assert table["value"].tolist()[1:] == [0.5, 0.25]
+    assert table["train.objective.beta_vae.beta"].tolist() == [1.0] * 3
+
+
+def test_a_number_that_is_not_finite_has_its_reason_beside_it(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    first = study_table(store, "default", plan).iloc[0]
+    assert math.isnan(first["value"])
+    assert first["reason"] == "nan"
+
+
+def test_scores_on_rendered_data_are_marked_as_not_comparable(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    table = study_table(store, "default", plan)
+    assert set(table["data_origin"]) == {"rendered"}
+    assert not table["comparable"].any()
+
+
+def test_a_refresh_reads_only_what_is_new(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    study_table(store, "default", plan)
+    settle_model(store, plan.models[1], {"mig": {"discrete_mig": 0.75}})
+    store.read.clear()
+    table = study_table(store, "default", plan)
+    assert sum("manifests/evaluate" in key for key in store.read) == 1
+    assert len(table) == 4
+
+
+def test_a_metric_that_is_no_longer_asked_for_leaves_the_table(store: CountingStore) -> None:
+    settle_model(store, a_plan().models[0], SCORES)
+    study_table(store, "default", a_plan())
+    assert set(study_table(store, "default", a_plan(metrics=["mig"]))["metric"]) == {"mig"}
+
+
+def test_the_wide_table_shows_what_varies_in_front(store: CountingStore) -> None:
+    plan = a_plan()
+    for model in plan.models:
+        settle_model(store, model, {"mig": {"discrete_mig": model.number / 2}})
+    table = wide(study_table(store, "default", plan))
+    assert list(table.columns) == ["number", "train.objective.beta_vae.beta", "representation", "mig.discrete_mig"]
+    assert table["mig.discrete_mig"].tolist() == [0.0, 0.5]
+
+
+def test_every_planned_score_has_a_key_of_its_own() -> None:
+    [cell] = a_plan().cells.values()
+    keys = [score.key for score in planned_scores(cell)]
+    assert len(keys) == len(set(keys)) == 4
+
+
+def test_the_train_config_has_the_references_23_names_and_the_objectives_own() -> None:
+    config = train_config(a_plan().models[1].train, 1)
+    assert len(config) == 24
+    assert config["vae.beta"] == "4.0"
+    assert config["model.model"] == "@vae()"
+    assert config["dataset.name"] == "'dsprites_full'"
+    assert config["vae/AdamOptimizer.epsilon"] == "1e-08"
+    assert config["model.training_steps"] == "300000"
+    assert config["vae_optimizer.learning_rate"] == "None"
+
+
+def test_the_aggregated_json_is_in_columns_with_strict_numbers(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    score = next(s for s in planned_scores(plan.cells["dsprites_full.beta_vae"]) if s.spec.metric.word == "dci")
+    manifests = [
+        committed(store, "train", score.model.key),
+        committed(store, "postprocess", score.representation.key),
+        committed(store, "evaluate", score.key),
+    ]
+    train, postprocess, evaluation = (m for m in manifests if m is not None)
+    row = aggregated_row(score.spec, 0, "models/0", train, postprocess, evaluation)
+    columns = json.loads(column_json([row]), parse_constant=pytest.fail)
+    assert columns["evaluation_results.disentanglement"] == {"0": 0.5}
+    assert columns["evaluation_results.completeness"] == {"0": None}
+    assert columns["train_config.vae.beta"] == {"0": "1.0"}
+    assert columns["evaluation_config.dci.num_train"] == {"0": "10000"}
+    assert columns["postprocess_config.postprocess.postprocess_fn"] == {"0": "@mean_representation"}
+
+
+def test_submitting_a_study_twice_changes_nothing_and_a_plan_survives_the_store(store: CountingStore) -> None:
+    plan = a_plan()
+    first = submit_study(store, a_study(), plan, project="default", now=NOW)
+    again = submit_study(store, a_study(), plan, project="default", now=datetime.now(UTC))
+    assert first == again == load_study(store, "default", "small")
+    assert load_plan(store, first.plan) == plan
+    assert isinstance(plan.models[0].train, TrainSpec)
+
+
+def test_a_study_may_grow_metrics_but_not_become_another(store: CountingStore) -> None:
+    from disentanglement.errors import ArtifactConflict
+
+    submit_study(store, a_study(metrics=["mig"]), a_plan(metrics=["mig"]), project="default", now=NOW)
+    grown = submit_study(store, a_study(), a_plan(), project="default", now=NOW)
+    assert grown.plan == a_plan().digest
+    other = {"grid": {"sweep": {"objective.beta_vae.beta": [2]}}}
+    with pytest.raises(ArtifactConflict, match="another study named small"):
+        submit_study(store, a_study(**other), a_plan(**other), project="default", now=NOW)
