@@ -47,6 +47,7 @@ def demo(
     what is committed is found. Stop or kill it at any moment: the next run goes
     on where this one was.
     """
+    from disentanglement.cli import local_study
     from disentanglement.cli.local_services import LocalServices
     from disentanglement.cli.tables import print_scores, strict_rows
 
@@ -57,6 +58,7 @@ def demo(
     with services.locked(wait=False):
         _announce(place, spec)
         _provide_data(place, spec)
+        local_study.submit(place, spec, replace=True)  # the demo of another release may stand under this name
         with _served(services, place, workers or os.cpu_count() or 1, keep=keep) as server:
             ended, table = _worked_off(server, spec)
     if as_json:
@@ -82,7 +84,7 @@ def _announce(place: Place, spec: StudySpec) -> None:
     models = training_specs(spec)
     say(
         f"demo: {len(models)} beta-VAEs x {len(spec.representations)} representations x {len(spec.metrics)} metrics "
-        f"on {models[0].dataset.name}; results go to {place.store_url}"
+        f"on {models[0].dataset.name}\nresults go to {place.store_url}"
     )
 
 

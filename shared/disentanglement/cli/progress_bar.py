@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from disentanglement.cli.console import duration, messages, say
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as RichProgress
 
 LINE_EVERY_S = 5.0
@@ -73,25 +74,25 @@ def _silent(fraction: float, note: str = "") -> None:
     """Shows nothing."""
 
 
-def _rich_progress(console: object) -> RichProgress:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def _rich_progress(console: Console) -> RichProgress:
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+    from rich.text import Text
 
-    assert isinstance(console, Console)
+    class Times(ProgressColumn):
+        """`0:07 so far  about 0:12 to go`."""
+
+        def render(self, task: Task) -> Text:
+            so_far = Text(f"{duration(task.finished_time if task.finished else task.elapsed)} so far", "dim")
+            if task.finished or not task.completed or task.elapsed is None:
+                return so_far
+            left = task.elapsed * (1 - task.completed) / task.completed
+            return Text.assemble(so_far, (f"  about {duration(left)} to go", "cyan"))
+
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=24),
         TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("to go"),
-        TimeRemainingColumn(),
+        Times(),
         TextColumn("[dim]{task.fields[note]}"),
         console=console,
         refresh_per_second=5,

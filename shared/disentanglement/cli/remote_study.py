@@ -55,7 +55,7 @@ class Server:
     def watch(self, name: str, view: StudyView, *, weights: Weights = EQUAL, patience_s: float = 60.0) -> RemoteView:
         """Shows a study until it is settled; the last view of it."""
         started = time.monotonic()
-        with self.client(patience_s=patience_s) as client, RunningSteps(self) as running:
+        with self.client(patience_s=patience_s) as client, RunningSteps(self, name) as running:
             last = client.status(name)
             for last in client.watch(name):
                 running.note(last.events)
