@@ -95,11 +95,14 @@ def open_data_set(card: DataCard, images: Path | None = None) -> GridData:
         CorruptArtifact: it is not the one of the card.
         NotBuiltYet, SpecError: as `find_entry`.
     """
-    stored = None if images is None else StoredImages.open(images, card.encoding)
-    found = None if stored is None else (len(stored), *stored.observation_shape)
-    if found not in (None, wanted := (card.num_images, *card.observation_shape)):
+    entry = find_entry(card.name)
+    if images is None:
+        return entry.open(card, None)
+    stored = StoredImages.open(images, card.encoding)
+    wanted, found = (card.num_images, *card.observation_shape), (len(stored), *stored.observation_shape)
+    if found != wanted:
         raise CorruptArtifact(f"{images}: wanted images {wanted} as the card of {card.name} says, got {found}")
-    return find_entry(card.name).open(card, stored)
+    return entry.open(card, stored)
 
 
 def decide_origin(

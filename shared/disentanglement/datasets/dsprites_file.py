@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -28,11 +29,17 @@ from disentanglement.datasets.dsprites import (
     latents_classes,
     value_tables,
 )
+from disentanglement.datasets.images import BAD_HEADER
 from disentanglement.errors import SpecError
 
 IMAGES_PER_CHUNK = 4096
+NPY_VERSION = (1, 0)
+"""Of the released arrays. A header of this version is at most 64 KiB long; that of a later one may be 4 GiB."""
 IMGS, CLASSES, VALUES = "imgs", "latents_classes", "latents_values"
-DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error, UnicodeDecodeError)
+DAMAGE = (
+    OSError, EOFError, RuntimeError, ValueError, OverflowError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+)  # fmt: skip
 """What reading a damaged archive may raise."""
 Progress = Callable[[int, int], None]
 """(images done, images in all)."""
@@ -108,11 +115,12 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 def _check_header(path: Path, member: IO[bytes], name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
     try:
-        major, minor = npy.read_magic(member)
-        read = npy.read_array_header_1_0 if (major, minor) == (1, 0) else npy.read_array_header_2_0
-        found_shape, fortran_order, found = read(member, max_header_size=10_000)
-    except ValueError as error:
-        raise SpecError.of(f"{path}: {name}", "an array in NumPy's format", str(error)) from error
+        version = npy.read_magic(member)
+        if version != NPY_VERSION:
+            raise ValueError(f"version {version[0]}.{version[1]}")
+        found_shape, fortran_order, found = npy.read_array_header_1_0(member)
+    except BAD_HEADER as error:
+        raise SpecError.of(f"{path}: {name}", "an array in NumPy's format 1.0", error) from error
     if found_shape != shape or found != dtype or fortran_order:
         order = "column-major " if fortran_order else ""
         wanted, given = f"{np.dtype(dtype)} {list(shape)}", f"{order}{found} {list(found_shape)}"
@@ -127,6 +135,7 @@ def _check_classes(path: Path, member: IO[bytes], num: int) -> None:
         if data is None or not np.array_equal(np.frombuffer(data, np.int64).reshape(wanted.shape), wanted):
             order = "colour, shape, scale, orientation, x, y in row-major order"
             raise SpecError.of(f"{path}: {CLASSES}", order, f"another one among images {start} to {stop - 1}")
+    _check_end(path, member, CLASSES, num)
 
 
 def _read_images(path: Path, member: IO[bytes], num: int, progress: Progress | None) -> NDArray[np.uint8]:
@@ -142,9 +151,13 @@ def _read_images(path: Path, member: IO[bytes], num: int, progress: Progress | N
         packed[start:stop] = np.packbits(images, axis=-1)
         if progress is not None:
             progress(stop, num)
-    if member.read(1):
-        raise SpecError.of(f"{path}: {IMGS}", f"{num} images", "more")
+    _check_end(path, member, IMGS, num)
     return packed
+
+
+def _check_end(path: Path, member: IO[bytes], name: str, num: int) -> None:
+    if member.read(1):  # at the end, the archive's checksum is compared
+        raise SpecError.of(f"{path}: {name}", f"{num} images", "more")
 
 
 def _read_exactly(member: IO[bytes], size: int) -> bytes | None:

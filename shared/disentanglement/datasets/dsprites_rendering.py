@@ -24,11 +24,11 @@ Progress = Callable[[int, int], None]
 SAMPLES_PER_PIXEL = 8
 REACH = 16
 """No sprite extends further from its centre, in pixels, so 32 positions one pixel apart fit into 64."""
-SQUARE_HALF_SIDE = 9.75
+SQUARE_HALF_SIDE = 9.55
 ELLIPSE_SEMI_AXES = (13.2, 7.0)
 HEART_LOBE_RADIUS, HEART_LOBE_CENTRE, HEART_TIP = 5.0, (4.8, 3.8), -8.0
 """A heart is two discs, each with its tangents from the tip below: the right disc's centre, and how high the tip is."""
-OFF_CENTRE = (0.375, 0.375, 0.0)
+OFF_CENTRE = (0.3625, 0.3625, 0.0)
 """How far right of and below the pixels' corner each shape's centre lies, in pixels. 40 orientations over a full turn
 bring a square within 2.3 degrees of itself: centred on the corner, many of its masks would be equal."""
 NUM_POSITIONS = SIZES[4]

@@ -6,6 +6,7 @@ factor, column after column.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ class FactorSpace:
     def __post_init__(self) -> None:
         if len(self.names) != len(self.sizes) or min(self.sizes, default=0) < 1:
             raise SpecError.of("factors", "a name and a positive size for each", f"{self.names}, {self.sizes}")
+        if len(set(self.names)) != len(self.names):
+            raise SpecError.of("factors", "distinct names", ", ".join(self.names))
         if not set(self.latent) <= set(range(len(self.sizes))) or len(set(self.latent)) != len(self.latent):
             raise SpecError.of("factors.latent", f"distinct positions below {len(self.sizes)}", self.latent)
 
@@ -46,7 +49,7 @@ class FactorSpace:
     @property
     def num_points(self) -> int:
         """Combinations of all factors."""
-        return int(np.prod(self.sizes, dtype=np.int64))
+        return math.prod(self.sizes)
 
     @cached_property
     def _bases(self) -> NDArray[np.int64]:
@@ -76,7 +79,14 @@ class FactorSpace:
         return rows
 
     def factors_of(self, rows_N: NDArray[np.int64]) -> Factors:
-        """All factors [N, A] at row-major positions: the inverse of `row_of`."""
+        """All factors [N, A] at row-major positions: the inverse of `row_of`.
+
+        Raises:
+            SpecError: a position outside the grid.
+        """
+        outside = rows_N[(rows_N < 0) | (rows_N >= self.num_points)]
+        if len(outside):
+            raise SpecError.of("rows", f"0 to {self.num_points - 1}", outside[0])
         return np.stack(np.unravel_index(rows_N, self.sizes), axis=1).astype(np.int64)
 
     @staticmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,8 @@ from disentanglement.errors import ArtifactNotFound, CorruptArtifact, SpecError
 
 Encoding = Literal["packed_bits", "uint8"]
 Rows = NDArray[np.int64]
+BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, OverflowError, RecursionError, MemoryError)
+"""What NumPy may raise on the header of a damaged `.npy` file, which it parses as a Python literal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,11 @@ class StoredImages:
     @classmethod
     def pack(cls, binary_PHW: NDArray[np.uint8]) -> StoredImages:
         """Bits of binary images `[P, H, W]` with values 0 and 1 and W a multiple of 8."""
-        if binary_PHW.ndim != 3 or binary_PHW.shape[2] % 8 or binary_PHW.max(initial=0) > 1:
-            raise SpecError.of("images", "values 0 and 1, [P, H, multiple of 8]", binary_PHW.shape)
+        if binary_PHW.dtype != np.uint8 or binary_PHW.ndim != 3 or binary_PHW.shape[2] % 8:
+            given = f"{binary_PHW.dtype} {list(binary_PHW.shape)}"
+            raise SpecError.of("images", "uint8 [P, H, multiple of 8]", given)
+        if (largest := int(binary_PHW.max(initial=0))) > 1:
+            raise SpecError.of("images", "values 0 and 1", largest)
         return cls(np.packbits(binary_PHW, axis=-1), "packed_bits")
 
     @classmethod
@@ -72,5 +78,5 @@ class StoredImages:
             return cls(np.lib.format.open_memmap(path, mode="r"), encoding)
         except FileNotFoundError as error:
             raise ArtifactNotFound(f"{path}: wanted a .npy file of images, found none") from error
-        except (ValueError, OSError, SpecError) as error:
+        except (*BAD_HEADER, OSError, SpecError) as error:
             raise CorruptArtifact(f"{path}: wanted a .npy file of images ({encoding}), got {error}") from error
