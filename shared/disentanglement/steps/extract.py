@@ -8,6 +8,7 @@ from disentanglement.errors import Interrupted
 from disentanglement.models.data import TrainingData
 from disentanglement.models.encoding import encode_all
 from disentanglement.models.model import Model
+from disentanglement.models.threads import contract_threads
 from disentanglement.specs import TrainSpec, parse_spec
 from disentanglement.steps.progress import Progress
 from disentanglement.steps.run import StepContext
@@ -19,7 +20,8 @@ from disentanglement.storage.keys import CodesManifestKey
 from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import get_checked
 
-IMAGES_PER_REPORT = 8192
+IMAGES_PER_REPORT = 4096
+"""A multiple of the batch size."""
 
 
 def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext) -> CodesManifest:
@@ -34,13 +36,12 @@ def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext
     weights = get_checked(context.store, trained.file_key(WEIGHTS), trained.files[WEIGHTS].measured)
     model = Model.from_bytes(spec, weights, image_shape=data.image_shape, device=context.device)
     mean_PZ, logvar_PZ = (np.empty((len(data), spec.architecture.num_latent), np.float32) for _ in range(2))
-    reported = 0
-    for batch in encode_all(model.networks, data):
-        stop = batch.start + len(batch.mean_BZ)
-        mean_PZ[batch.start : stop], logvar_PZ[batch.start : stop] = batch.mean_BZ, batch.logvar_BZ
-        if stop - reported >= IMAGES_PER_REPORT:
-            reported = stop
-            context.report(Progress(stop, len(data), "images"))
-            if context.should_stop():
-                raise Interrupted("stopped while extracting codes: run it again")
+    with contract_threads():
+        for batch in encode_all(model.networks, data):
+            stop = batch.start + len(batch.mean_BZ)
+            mean_PZ[batch.start : stop], logvar_PZ[batch.start : stop] = batch.mean_BZ, batch.logvar_BZ
+            if stop % IMAGES_PER_REPORT == 0:
+                context.report(Progress(stop, len(data), "images"))
+                if context.should_stop():
+                    raise Interrupted("stopped while extracting codes: run it again")
     return put_codes(context.store, key, mean_PZ, logvar_PZ)

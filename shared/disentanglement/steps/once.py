@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from disentanglement.specs import THREADS_PER_STEP, StepKey, StepSpec, canonical, step_key
 from disentanglement.specs.canonical import contract_version, step_of
 from disentanglement.steps.messages import StepResult
@@ -63,7 +65,8 @@ def _manifest(
     attempt: Attempt, spec: StepSpec, upstream: Sequence[StepKey], context: StepContext, compute: Compute
 ) -> Manifest:
     started, clock = datetime.now(UTC), time.monotonic()
-    computed = compute(attempt)
+    with threadpool_limits(THREADS_PER_STEP):  # of NumPy's and scikit-learn's libraries; PyTorch has its own count
+        computed = compute(attempt)
     provenance = {
         **computed.provenance,
         "device": context.device,

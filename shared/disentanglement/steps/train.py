@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from disentanglement.errors import Interrupted
 from disentanglement.models.data import TrainingData
+from disentanglement.models.threads import contract_threads
 from disentanglement.models.training import Training
 from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
 from disentanglement.specs import TrainSpec
@@ -24,6 +25,9 @@ from disentanglement.storage.manifests import tensor_digest
 STEPS_PER_READ = 50
 """Updates between two reads of the device; rows of the history are means over so many."""
 
+STEPS_PER_LOOK = 4
+"""Updates between two looks at whether somebody asked to stop."""
+
 CHECKPOINT_EVERY_S = 60.0
 CHECKPOINT_EVERY_STEPS = 5000
 WEIGHTS, HISTORY, STATE = "weights.safetensors", "history.parquet", "state.safetensors"
@@ -37,7 +41,8 @@ def train(spec: TrainSpec, context: StepContext) -> StepResult:
         NotBuiltYet: something in the spec that this release does not train.
         Interrupted: asked to stop, with a checkpoint in place.
     """
-    return compute_once(spec, (), context, lambda attempt: _TrainStep(spec, context, attempt).run())
+    with contract_threads():
+        return compute_once(spec, (), context, lambda attempt: _TrainStep(spec, context, attempt).run())
 
 
 class _TrainStep:
@@ -66,17 +71,23 @@ class _TrainStep:
         return self._finish(results)
 
     def _advance(self) -> None:
-        started = time.monotonic()
-        num_steps = min(STEPS_PER_READ, self._spec.training_steps - self._training.step)
-        self._training.advance(num_steps)
-        terms = self._training.read_terms()
-        rate = num_steps * self._spec.batch_size / max(time.monotonic() - started, 1e-9)
-        self._history.add(terms.step, {"loss": terms.loss, **terms.reported}, terms.kl_Z, rate)
-        self._report(f"{rate:,.0f} images/s")
+        """Up to the next read, or less when asked to stop."""
+        started, before = time.monotonic(), self._training.step
+        target = min(before - before % STEPS_PER_READ + STEPS_PER_READ, self._spec.training_steps)
+        while self._training.step < target and not self._context.should_stop():
+            self._training.advance(min(STEPS_PER_LOOK, target - self._training.step))
+        if self._training.step > before:
+            self._read(self._training.step - before, max(time.monotonic() - started, 1e-9))
         if self._context.should_stop():
-            self._save_if(lambda: True)
+            self._save_if(lambda: self._saved_step < self._training.step)
             raise Interrupted(f"stopped at step {self._training.step}, with a checkpoint: run it again to go on")
         self._save_if(self._checkpoint_is_due)
+
+    def _read(self, num_steps: int, seconds: float) -> None:
+        terms = self._training.read_terms()
+        rate = num_steps * self._spec.batch_size / seconds
+        self._history.add(terms.step, {"loss": terms.loss, **terms.reported}, terms.kl_Z, rate)
+        self._report(f"{rate:,.0f} images/s")
 
     def _checkpoint_is_due(self) -> bool:
         waited = time.monotonic() - self._saved_at

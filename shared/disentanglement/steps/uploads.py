@@ -93,7 +93,8 @@ def register_arrays(store: Store, arrays: Arrays) -> StepKey:
 def uploaded_key(digests: Mapping[str, str]) -> StepKey:
     """The step key of arrays, given the digests of their `.npy` forms."""
     sha256 = hashlib.sha256(canonical_json(dict(digests)).encode()).digest()
-    return StepKey(*CELL.split("."), base64.b32encode(sha256).decode().rstrip("=").lower())
+    dataset, method = CELL.split(".")
+    return StepKey(dataset, method, base64.b32encode(sha256).decode().rstrip("=").lower())
 
 
 def uploaded_digests(store: Store, key: StepKey) -> dict[str, str]:
