@@ -117,3 +117,19 @@ def test_any_integers_are_factors(dtype: type[np.integer]) -> None:
 def test_a_space_that_makes_no_sense_is_refused(sizes: tuple[int, ...], latent: tuple[int, ...]) -> None:
     with pytest.raises(SpecError, match="factors"):
         FactorSpace(("a", "b"), sizes, latent)
+
+
+def test_factors_of_one_name_are_refused() -> None:
+    with pytest.raises(SpecError, match="wanted distinct names, got a, a"):
+        FactorSpace(("a", "a"), (2, 3), (0,))
+
+
+@pytest.mark.parametrize("row", [-1, 120])
+def test_rows_outside_the_grid_are_refused(row: int) -> None:
+    with pytest.raises(SpecError, match=f"rows: wanted 0 to 119, got {row}"):
+        SPACE.factors_of(np.array([0, row]))
+
+
+def test_a_large_space_is_counted_exactly() -> None:
+    space = FactorSpace(tuple("abcdefg"), (1000,) * 7, (0,))
+    assert space.num_points == 10**21

@@ -47,9 +47,17 @@ def test_bytes_are_divided_by_255_in_single_precision() -> None:
     np.testing.assert_array_equal(images.gather(np.array([0])), stored)
 
 
-@pytest.mark.parametrize("binary", [np.full((1, 2, 8), 2, np.uint8), np.zeros((1, 2, 9), np.uint8)])
-def test_only_zeros_and_ones_in_whole_bytes_are_packed(binary: NDArray[np.uint8]) -> None:
-    with pytest.raises(SpecError, match="values 0 and 1"):
+@pytest.mark.parametrize(
+    ("binary", "message"),
+    [
+        (np.full((1, 2, 8), 2, np.uint8), "wanted values 0 and 1, got 2"),
+        (np.zeros((1, 2, 9), np.uint8), r"multiple of 8\], got uint8 \[1, 2, 9\]"),
+        (np.zeros((2, 8), np.uint8), r"got uint8 \[2, 8\]"),
+        (np.full((1, 2, 8), -1, np.int8), r"wanted uint8 .*, got int8"),
+    ],
+)
+def test_only_zeros_and_ones_in_whole_bytes_are_packed(binary: NDArray[np.uint8], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
         StoredImages.pack(binary)
 
 

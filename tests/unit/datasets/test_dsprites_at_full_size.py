@@ -1,0 +1,34 @@
+"""The whole of dSprites, as a user renders it, writes it and reads it."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from disentanglement.datasets.dsprites import NUM_IMAGES
+from disentanglement.datasets.dsprites_file import read_released, says_rendered, write_released
+from disentanglement.datasets.dsprites_rendering import render
+
+GIBIBYTE = 2**30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_all_images_are_written_and_read_back_in_little_memory(tmp_path: Path) -> None:
+    """MEASURED."""
+    path = tmp_path / "dsprites.npz"
+    tracemalloc.start()
+    try:
+        packed = render()
+        write_released(path, packed)
+        read = read_released(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert read.shape == (NUM_IMAGES, 64, 8)
+    assert np.array_equal(read, packed)
+    assert says_rendered(path)
+    assert peak < GIBIBYTE  # the images unpack to 3 GB
