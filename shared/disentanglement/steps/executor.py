@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 PAUSE_S = 1.0
-CANCEL_GRACE_S = 10.0
+CANCEL_GRACE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
