@@ -17,7 +17,7 @@ from disentanglement.errors import ArtifactNotFound, CorruptArtifact, SpecError
 
 Encoding = Literal["packed_bits", "uint8"]
 Rows = NDArray[np.int64]
-BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, OverflowError, RecursionError, MemoryError)
+BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, ArithmeticError, RecursionError, MemoryError)
 """What NumPy may raise on the header of a damaged `.npy` file, which it parses as a Python literal."""
 
 
@@ -75,7 +75,8 @@ class StoredImages:
             CorruptArtifact: it is not the file of such images.
         """
         try:
-            return cls(np.lib.format.open_memmap(path, mode="r"), encoding)
+            with np.errstate(over="raise"):  # in the product of a shape
+                return cls(np.lib.format.open_memmap(path, mode="r"), encoding)
         except FileNotFoundError as error:
             raise ArtifactNotFound(f"{path}: wanted a .npy file of images, found none") from error
         except (*BAD_HEADER, OSError, SpecError) as error:
