@@ -22,7 +22,7 @@ from unittest import mock
 from disentanglement.specs import StepKey
 from disentanglement.storage.checkpoints import latest_checkpoint, put_checkpoint
 from disentanglement.storage.commit import Attempt, Commit, commit, committed
-from disentanglement.storage.keys import ArtifactKey, Key
+from disentanglement.storage.keys import ArtifactKey, CodesKey, CodesManifestKey, Key
 from disentanglement.storage.prefixes import Prefix
 from disentanglement.storage.settings import open_store
 from disentanglement.storage.store import Leftover, ObjectInfo, Store
@@ -86,7 +86,15 @@ def die(*_: object) -> NoReturn:
 
 def label(key: Key) -> str:
     """What an object is called in the name of a point."""
-    return key.name if isinstance(key, ArtifactKey) else "manifest"
+    match key:
+        case ArtifactKey():
+            return key.name
+        case CodesKey():
+            return key.file
+        case CodesManifestKey():
+            return "codes-manifest"
+        case _:
+            return "manifest"
 
 
 class CrashingStore:
