@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,16 @@ def complain(error: DisentanglementError) -> None:
     for line in complaints(error):
         console.print("[bold red]error:[/]", end=" ")
         console.print(line, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def saying_on_interrupt(text: str) -> Iterator[None]:
+    """After Ctrl-C, says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(text)
+        raise
 
 
 def duration(seconds: float | None) -> str:

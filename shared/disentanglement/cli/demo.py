@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disentanglement.cli.console import duration, print_json, say
+from disentanglement.cli.console import duration, print_json, say, saying_on_interrupt
 from disentanglement.cli.exit_codes import ExitCode
 from disentanglement.cli.options import DEFAULT_PROJECT, JsonOption, StoreOption
 from disentanglement.cli.settings import Place, state_directory
@@ -55,7 +55,7 @@ def demo(
     place = Place.of(store)
     spec = study()
     services = LocalServices(state_directory() / "demo")
-    with services.locked(wait=False):
+    with saying_on_interrupt("stopped, checkpoints are kept; the same command goes on"), services.locked(wait=False):
         _announce(place, spec)
         _provide_data(place, spec)
         local_study.submit(place, spec, replace=True)  # the demo of another release may stand under this name

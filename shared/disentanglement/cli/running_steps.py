@@ -37,11 +37,12 @@ class RunningStep:
     total: int = 0
     rate: float = 0.0
     asked_at: float = 0.0
+    state: str = ""
 
     def after(self, view: JobView, now: float) -> RunningStep:
         """The step after an answer; the rate is that between two answers."""
         rate = (view.done - self.done) / (now - self.asked_at) if self.asked_at and view.done > self.done else self.rate
-        return replace(self, done=view.done, total=view.total, rate=rate, asked_at=now)
+        return replace(self, done=view.done, total=view.total, rate=rate, asked_at=now, state=str(view.state))
 
 
 class RunningSteps:
@@ -133,5 +134,7 @@ def steps_of_view(model: ModelView) -> Iterator[tuple[str, str, RunningStep]]:
 
 
 def _row(step: RunningStep) -> Running:
+    if step.state == "queued":
+        return Running(step.text, None, "waits for a worker")
     rate = f"{step.rate:,.0f} {UNITS.get(step.step, '')}" if step.rate else ""
     return Running(step.text, step.done / step.total if step.total else None, rate)

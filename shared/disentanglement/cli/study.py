@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from disentanglement.cli.console import print_json, say
+from disentanglement.cli.console import print_json, say, saying_on_interrupt
 from disentanglement.cli.exit_codes import ExitCode
 from disentanglement.cli.local_study import is_file, read_file
 from disentanglement.cli.options import (
@@ -85,7 +84,7 @@ def run(
     )
     on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
     again = f"stopped, checkpoints are kept; go on with: disentangle study run {study}"
-    with _saying_on_interrupt(again), _view(found.name) as view:
+    with saying_on_interrupt(again), _view(found.name) as view:
         state = found.run(
             workers=workers or (1 if on else os.cpu_count() or 1),
             devices=on,
@@ -260,7 +259,7 @@ def _run_remote(server: Server, study: str, as_json: bool) -> None:
 
 def _watch_remote(server: Server, name: str, spec: StudySpec | None, as_json: bool) -> None:
     again = f"the study goes on; watch it with: disentangle study watch {name} --server {server.address}"
-    with _saying_on_interrupt(again), _view(name) as view:
+    with saying_on_interrupt(again), _view(name) as view:
         ended = Ended(server.watch(name, view, weights=EQUAL if spec is None else weights_of(spec)))
     if as_json:
         print_json(ended.to_plain())
@@ -271,15 +270,6 @@ def _watch_remote(server: Server, name: str, spec: StudySpec | None, as_json: bo
         raise Interrupted(f"the study {name} was cancelled; checkpoints are kept")
     if ended.view.failures:
         raise typer.Exit(ExitCode.FAILED)
-
-
-@contextmanager
-def _saying_on_interrupt(text: str) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(text)
-        raise
 
 
 def _finish(name: str, state: StudyState, failures: list[FailureRecord], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,7 @@ from typer.testing import CliRunner
 
 from disentanglement.cli.app import app
 from disentanglement.cli.data_sets import obtain
-from disentanglement.specs import StepSpec, canonical
-from disentanglement.specs.canonical import contract_version, step_of
-from disentanglement.storage.commit import Attempt, commit
 from disentanglement.storage.directory_store import DirectoryStore
-from disentanglement.studies.pending import WorkItem, steps_of
-from disentanglement.studies.plan import Plan
 
 TINY = """
 name: tiny
@@ -98,34 +93,3 @@ def tiny(tmp_path: Path, dummy_data: str) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
-
-
-def commit_all(store: DirectoryStore, plan: Plan, results: Mapping[str, Mapping[str, float]]) -> list[WorkItem]:
-    """Commits every step of a plan with made-up `results`, by the word that decides each step."""
-    items = [item for model in plan.models for item in steps_of(model)]
-    for item in items:
-        commit_step(store, item, results.get(step_of(item.spec)[1], {}))
-    return items
-
-
-def commit_step(store: DirectoryStore, item: WorkItem, results: Mapping[str, float]) -> None:
-    """Commits one step with made-up results."""
-    attempt = Attempt(store, item.step, item.key)
-    attempt.put("weights.safetensors", b"made up")
-    manifest = attempt.manifest(
-        spec=canonical(item.spec),
-        contract=contract_version(*step_of(item.spec)),
-        upstream=item.upstream[:1],
-        results=results,
-        provenance=_provenance(item.spec),
-    )
-    commit(store, manifest)
-
-
-def _provenance(spec: StepSpec) -> dict[str, Any]:
-    return {"device": "cpu", "data": {"origin": "generated"}, "wall_time_s": 1.0}
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    """Every file below a directory."""
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}

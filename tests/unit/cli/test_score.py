@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -156,7 +157,5 @@ def test_a_damaged_file_is_read_or_refused_but_never_crashes(
     for position, value in changes:
         data[position % len(data)] = value
     (tmp_path / "bad.npz").write_bytes(data[: len(data) - cut % len(data)] if cut % 3 == 0 else data)
-    try:
+    with contextlib.suppress(SpecError, ResourceExhausted):
         read_arrays(tmp_path / "bad.npz")
-    except (SpecError, ResourceExhausted):
-        pass

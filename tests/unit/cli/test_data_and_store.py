@@ -1,0 +1,103 @@
+"""`disentangle data`, `store` and `metrics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from disentanglement.cli import data_sets
+from disentanglement.datasets.card import Origin
+from disentanglement.datasets.dsprites import SIZES
+from disentanglement.datasets.dsprites_rendering import at_all_positions, mask
+from disentanglement.metrics.catalog import METRICS
+from disentanglement.specs import StepKey
+from disentanglement.storage.directory_store import DirectoryStore
+from disentanglement.storage.keys import ArtifactKey, new_attempt
+
+KEY = StepKey("dummy_data", "beta_vae", "a" * 52)
+
+
+def test_a_data_set_is_imported_once(run: Any) -> None:
+    first = run("data", "import", "dummy_data", "--json").json
+    second = run("data", "import", "dummy_data", "--json").json
+    assert (first["is_new"], second["is_new"]) == (True, False)
+    assert first["digest"] == second["digest"]
+    assert first["origin"] == "generated"
+
+
+def test_what_the_store_holds_is_listed(run: Any, dummy_data: str) -> None:
+    rows = {row["data_set"]: row for row in run("data", "list", "--json").json}
+    assert rows["dummy_data"]["digest"] == dummy_data
+    assert rows["dummy_data"]["default"] is True
+    assert rows["dsprites_full"]["in_store"] == "no"
+
+
+def test_a_card_is_shown(run: Any, dummy_data: str) -> None:
+    assert run("data", "info", "dummy_data", "--json").json["digest"] == dummy_data
+    assert "not comparable" in run("data", "info", "dummy_data").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("info", "dsprites_full"), 3),
+        (("info", "nosuch"), 2),
+        (("import", "nosuch"), 2),
+        (("import", "shapes3d"), 2),
+        (("import", "dsprites_full", "/no/such/file.npz"), 3),
+        (("import", "dummy_data", __file__), 2),
+        (("import", "dsprites_full", __file__), 2),
+        (("render", "dummy_data", "-o", "x.npz"), 2),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, run: Any) -> None:
+    ended = run("data", *arguments)
+    assert ended.code == code
+    assert "error: " in ended.err
+
+
+def test_a_file_is_not_written_over(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "there.npz").write_bytes(b"precious")
+    assert run("data", "render", "dsprites_full", "-o", tmp_path / "there.npz").code == 2
+    assert (tmp_path / "there.npz").read_bytes() == b"precious"
+
+
+def test_a_file_of_our_own_sprites_is_not_taken_for_a_released_one() -> None:
+    packed = np.zeros((np.prod(SIZES), 64, 8), np.uint8)
+    released = data_sets.origin_of("dsprites_full", Path("some.npz"), packed)
+    assert released[0] is Origin.RELEASED
+    start = int(np.ravel_multi_index((0, 2, 5, 7, 0, 0), SIZES))
+    packed[start : start + 1024] = at_all_positions(mask(2, 1.0, float(np.linspace(0, 2 * np.pi, 40)[7])))
+    assert data_sets.origin_of("dsprites_full", Path("some.npz"), packed)[0] is Origin.RENDERED
+
+
+def test_a_sound_store_passes_and_a_damaged_one_does_not(run: Any, dummy_data: str, tmp_path: Path) -> None:
+    assert run("store", "check", "--json").json["findings"] == []
+    (images,) = (tmp_path / "store").rglob("images.npy*")
+    images.chmod(0o644)
+    images.write_bytes(b"x" + images.read_bytes()[1:])
+    ended = run("store", "check", "--json")
+    assert ended.code == 5
+    assert "sha256" in ended.json["findings"][0]["problem"]
+
+
+def test_collecting_only_says_what_would_go_unless_told_to_delete(run: Any, store: DirectoryStore) -> None:
+    key = ArtifactKey("train", KEY, new_attempt(), "weights.safetensors")
+    store.put(key, b"nobody names me")
+    assert run("store", "collect", "--json").json["objects"] == []  # too young
+    dry = run("store", "collect", "--older-than-days", "0", "--json").json
+    assert (dry["deleted"], dry["objects"], dry["bytes"]) == (False, [str(key)], 15)
+    assert store.head(key) is not None
+    assert run("store", "collect", "--older-than-days", "0", "--delete", "--json").json["objects"] == [str(key)]
+    assert store.head(key) is None
+
+
+def test_every_metric_is_listed_with_its_defaults(run: Any) -> None:
+    rows = {row["metric"]: row for row in run("metrics", "list", "--json").json}
+    assert set(rows) == set(METRICS)
+    assert rows["dci"]["parameters"] == {"num_train": 10000, "num_test": 5000, "batch_size": 16}
+    assert all(row["needs"] and row["description"] for row in rows.values())
+    assert all(word in run("metrics", "list").out for word in METRICS)
