@@ -94,6 +94,10 @@ class NonFiniteLoss(TrainingFailed):
         return (NonFiniteLoss, (self.step,))
 
 
+class DeviceUnusable(DisentanglementError):
+    """The device that was asked for can't be computed on; the work itself is not to blame."""
+
+
 class Cancelled(DisentanglementError):
     """Someone asked for this work to stop for good; checkpoints stay."""
 

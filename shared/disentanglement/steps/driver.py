@@ -13,6 +13,7 @@ from disentanglement.errors import (
     Cancelled,
     CodesMissing,
     CorruptArtifact,
+    DeviceUnusable,
     DisentanglementError,
     Interrupted,
     MetricUndefined,
@@ -113,6 +114,7 @@ class Driver:
 
         Raises:
             Unavailable: the store, a service or workers stayed away for longer than `patience_s`.
+        DeviceUnusable: a worker can't compute on its device; no step is to blame.
         """
         self._committed = set(await asyncio.to_thread(self._records.committed, self._plan))
         self._failed = set(await asyncio.to_thread(self._records.failed, self._plan))
@@ -166,19 +168,21 @@ class Driver:
         self._tell("committed", item)
 
     async def _run_until_settled(self, item: WorkItem) -> None:
-        pause, waited_since, crashes = FIRST_PAUSE_S, self._clock(), 0
+        patience, crashes = _Patience(self._patience_s, self._clock), 0
+        report, todo = self._reporter(item, patience), item
         while True:
             try:
-                await self._run_item(item, self._reporter(item))
-                return
-            except CodesMissing:
-                await self._run_item(self._extraction_before(item), self._reporter(item))
+                await self._run_item(todo, report)
+                if todo is item:
+                    return
+                todo = item
                 continue
+            except CodesMissing as error:
+                todo, cause = self._extraction_before(item), error
             except (Unavailable, ResourceExhausted, Interrupted) as error:
-                if not isinstance(error, ResourceExhausted) and self._clock() - waited_since > self._patience_s:
-                    raise
+                patience.failed(error)
                 cause: DisentanglementError = error
-            except TERMINAL:
+            except (*TERMINAL, DeviceUnusable):
                 raise
             except DisentanglementError as error:
                 crashes += 1

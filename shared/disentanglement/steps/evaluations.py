@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from disentanglement.errors import ArtifactNotFound, CodesMissing, StepNotCommitted
 from disentanglement.jobs.states import JobState
@@ -38,7 +38,7 @@ class EvaluationRecord(Record):
     source: str
     """Step key of the representation, or of the arrays."""
     specs: tuple[dict[str, JsonValue], ...]
-    uploaded: dict[str, str] = {}
+    uploaded: dict[str, str] = Field(default_factory=dict)
     created: datetime
 
     def items(self) -> list[WorkItem]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from disentanglement.errors import Interrupted
 from disentanglement.models.data import TrainingData
+from disentanglement.models.devices import usable_device
 from disentanglement.models.encoding import encode_all
 from disentanglement.models.model import Model
 from disentanglement.models.threads import contract_threads
@@ -14,7 +15,7 @@ from disentanglement.steps.progress import Progress
 from disentanglement.steps.run import StepContext
 from disentanglement.steps.train import WEIGHTS
 from disentanglement.storage.cache import Cache
-from disentanglement.storage.codes import CodesManifest, put_codes
+from disentanglement.storage.codes import codes_digest, put_codes
 from disentanglement.storage.data_sets import open_data_set
 from disentanglement.storage.keys import CodesManifestKey
 from disentanglement.storage.manifests import Manifest
@@ -24,17 +25,21 @@ IMAGES_PER_REPORT = 4096
 """A multiple of the batch size."""
 
 
-def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext) -> CodesManifest:
-    """Encodes the whole data set of a committed model and stores the codes.
+def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext) -> str:
+    """Encodes the whole data set of a committed model and stores the codes, unless codes are stored; their digest.
+
+    To compare (`context.recompute`), the digest is that of what was computed here, whatever is stored.
 
     Raises:
         Interrupted: asked to stop; nothing is kept.
+        DeviceUnusable: PyTorch can't compute on the device.
     """
     spec = parse_spec(TrainSpec, trained.spec)
+    device = usable_device(context.device)
     data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
-    data = TrainingData(data_set.images.stored, device=context.device)
+    data = TrainingData(data_set.images.stored, device=device)
     weights = get_checked(context.store, trained.file_key(WEIGHTS), trained.files[WEIGHTS].measured)
-    model = Model.from_bytes(spec, weights, image_shape=data.image_shape, device=context.device)
+    model = Model.from_bytes(spec, weights, image_shape=data.image_shape, device=device)
     mean_PZ, logvar_PZ = (np.empty((len(data), spec.architecture.num_latent), np.float32) for _ in range(2))
     with contract_threads():
         for batch in encode_all(model.networks, data):
@@ -44,4 +49,5 @@ def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext
                 context.report(Progress(stop, len(data), "images"))
                 if context.should_stop():
                     raise Interrupted("stopped while extracting codes: run it again")
-    return put_codes(context.store, key, mean_PZ, logvar_PZ)
+    standing = put_codes(context.store, key, mean_PZ, logvar_PZ)
+    return codes_digest(mean_PZ, logvar_PZ) if context.recompute else standing.content_digest

@@ -44,7 +44,7 @@ def _codes_digest(key: CodesManifestKey, trained: Manifest, context: StepContext
         return standing.content_digest
     from disentanglement.steps.extract import extract_codes  # needs torch
 
-    return extract_codes(key, trained, context).content_digest
+    return extract_codes(key, trained, context)
 
 
 def _computed(attempt: Attempt, codes_digest: str, trained: Manifest) -> Computed:

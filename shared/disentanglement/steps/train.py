@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from disentanglement.errors import Interrupted
 from disentanglement.models.data import TrainingData
+from disentanglement.models.devices import usable_device
 from disentanglement.models.threads import contract_threads
 from disentanglement.models.training import Training
 from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
@@ -39,6 +40,7 @@ def train(spec: TrainSpec, context: StepContext) -> StepResult:
     Raises:
         NonFiniteLoss: at which step the loss went wrong.
         NotBuiltYet: something in the spec that this release does not train.
+        DeviceUnusable: PyTorch can't compute on the device; it is never exchanged for another.
         Interrupted: asked to stop, with a checkpoint in place.
     """
     with contract_threads():
@@ -52,9 +54,10 @@ class _TrainStep:
         self._spec = spec
         self._context = context
         self._attempt = attempt
+        device = usable_device(context.device)
         data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
         self._card = data_set.card
-        self._training = Training(spec, TrainingData(data_set.images.stored, device=context.device))
+        self._training = Training(spec, TrainingData(data_set.images.stored, device=device))
         self._history = History()
         self._resumed_from = 0
         self._saved_step, self._saved_at = 0, time.monotonic()

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from disentanglement.errors import DisentanglementError
@@ -50,10 +51,11 @@ class Worker:
 
     def work(self) -> None:
         """Runs tasks until the input ends."""
-        while (task := self._tasks.get()) is not None:
-            self._answers.write(line(self._answer(task)))
-            self._answers.flush()
-            self._stop.clear()
+        with suppress(BrokenPipeError):  # nobody listens any more
+            while (task := self._tasks.get()) is not None:
+                self._answers.write(line(self._answer(task)))
+                self._answers.flush()
+                self._stop.clear()
 
     def stop(self) -> None:
         """Asks the running task to stop."""
@@ -83,8 +85,9 @@ class Worker:
         now = time.monotonic()
         if now - self._last_report >= REPORT_INTERVAL_S:
             self._last_report = now
-            self._answers.write(line({"progress": progress.to_plain()}))
-            self._answers.flush()
+            with suppress(BrokenPipeError):  # the pool is gone: its end of the input asks the step to stop
+                self._answers.write(line({"progress": progress.to_plain()}))
+                self._answers.flush()
 
 
 def main(env: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from disentanglement.errors import CodesMissing, DisentanglementError, NonFiniteLoss, Unavailable
+from disentanglement.errors import CodesMissing, DeviceUnusable, DisentanglementError, NonFiniteLoss, Unavailable
 from disentanglement.specs import STEPS, StudySpec, parse_spec
 from disentanglement.steps import driver as driver_module
 from disentanglement.steps.driver import Driver, StudyEvent
@@ -218,3 +218,13 @@ def test_every_event_carries_an_eta_from_the_first_on() -> None:
     _, _, events = drive(small_plan(), Records())
     assert events[0].kind == "checked"
     assert events[0].snapshot.eta_s is not None
+
+
+def test_an_unusable_device_ends_the_drive_and_blames_no_model() -> None:
+    def behave(item: WorkItem, attempt: int) -> None:
+        raise DeviceUnusable("no driver")
+
+    records = Records()
+    with pytest.raises(DeviceUnusable):
+        drive(small_plan(), records, behave)
+    assert records.lost == {}
