@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
-from scipy.stats import entropy
-from sklearn.ensemble import GradientBoostingClassifier
 
 from disentanglement.errors import MetricUndefined
 from disentanglement.metrics.arrays import (
@@ -24,6 +23,9 @@ from disentanglement.metrics.arrays import (
     check_usable,
 )
 from disentanglement.metrics.progress import Progress, part_of, silent
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import GradientBoostingClassifier
 
 NUM_TREES = 100
 FLOOR = 1e-11
@@ -92,6 +94,8 @@ def _accuracy(trees: GradientBoostingClassifier, points: Points, factor: int) ->
 
 def boosted_trees(random_state: RandomState) -> GradientBoostingClassifier:
     """The reference's: scikit-learn's defaults, written out (`friedman_mse` is the only split criterion left)."""
+    from sklearn.ensemble import GradientBoostingClassifier  # seconds to import: only who scores pays for it
+
     return GradientBoostingClassifier(
         loss="log_loss",
         learning_rate=0.1,
@@ -134,6 +138,8 @@ def completeness(importance_DK: NDArray[np.float64]) -> float:
 
 def _concentration(importance_RC: NDArray[np.float64]) -> float:
     """One minus the entropy of each row, in base of its length; averaged by the rows' weights."""
+    from scipy.stats import entropy
+
     concentration_R = 1.0 - entropy(importance_RC.T + FLOOR, base=importance_RC.shape[1])
     weighed_RC = importance_RC if importance_RC.any() else np.ones_like(importance_RC)
     weight_R = weighed_RC.sum(axis=1) / weighed_RC.sum()

@@ -7,10 +7,10 @@ classifier for factors that are classes, a squared correlation for factors that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.svm import LinearSVC
 
 from disentanglement.metrics.arrays import (
     Codes,
@@ -23,6 +23,9 @@ from disentanglement.metrics.arrays import (
     gap_to_second,
 )
 from disentanglement.metrics.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from sklearn.svm import LinearSVC
 
 SMALLEST_VARIANCE = 1e-12
 """A code that varies less is taken as constant: it predicts nothing."""
@@ -63,6 +66,8 @@ def _accuracy(train: Points, test: Points, code: int, factor: int) -> float:
 
 def linear_classifier() -> LinearSVC:
     """The reference's: balanced classes, C = 0.01, scikit-learn's defaults otherwise, here written out."""
+    from sklearn.svm import LinearSVC  # seconds to import: only who scores pays for it
+
     return LinearSVC(
         C=0.01,
         class_weight="balanced",
