@@ -36,13 +36,18 @@ class RunningStep:
     done: int = 0
     total: int = 0
     rate: float = 0.0
-    asked_at: float = 0.0
+    changed_at: float | None = None
+    """When `done` was seen to change; None before that."""
     state: str = ""
 
     def after(self, view: JobView, now: float) -> RunningStep:
-        """The step after an answer; the rate is that between two answers."""
-        rate = (view.done - self.done) / (now - self.asked_at) if self.asked_at and view.done > self.done else self.rate
-        return replace(self, done=view.done, total=view.total, rate=rate, asked_at=now, state=str(view.state))
+        """The step after an answer. Steps report in strides, so the rate is that between two changes."""
+        found = replace(self, done=view.done, total=view.total, state=str(view.state))
+        if view.done == self.done:
+            return found
+        if self.changed_at is None or view.done < self.done:
+            return replace(found, changed_at=now)
+        return replace(found, rate=(view.done - self.done) / (now - self.changed_at), changed_at=now)
 
 
 class RunningSteps:
@@ -136,5 +141,5 @@ def steps_of_view(model: ModelView) -> Iterator[tuple[str, str, RunningStep]]:
 def _row(step: RunningStep) -> Running:
     if step.state == "queued":
         return Running(step.text, None, "waits for a worker")
-    rate = f"{step.rate:,.0f} {UNITS.get(step.step, '')}" if step.rate else ""
+    rate = f"{step.rate:,.{0 if step.rate > 10 else 1}f} {UNITS.get(step.step, '')}" if step.rate else ""
     return Running(step.text, step.done / step.total if step.total else None, rate)

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from disentanglement.cli.progress_bar import Bar
-from disentanglement.cli.running_steps import RunningSteps, steps_of_view
+from disentanglement.cli.running_steps import RunningStep, RunningSteps, steps_of_view
 from disentanglement.cli.study_view import Count, Running, StudyState, StudyView, as_line, panel
+from disentanglement.jobs.states import JobState
 
 STATE = StudyState(
     counts={"train": Count(4, 1, 0), "postprocess": Count(8, 0, 0), "evaluate": Count(32, 0, 2)},
@@ -104,6 +105,20 @@ def test_running_steps_follow_events() -> None:
     assert [row.text for row in running.rows()] == ["model 3: train"]
     running.note([EventView("projects/p/studies/s/models/3", "train", "k", "succeeded", "")])
     assert running.rows() == ()
+
+
+def test_a_rate_is_that_between_two_changes() -> None:
+    from disentanglement.rpc.views import JobView
+
+    def seen(done: int) -> JobView:
+        return JobView("job", "key", JobState.RUNNING, done, 600, {})
+
+    step = RunningStep("train", "model 0: train").after(seen(50), 10.0)
+    assert step.rate == 0.0  # it may have stood there for long
+    step = step.after(seen(50), 20.0).after(seen(100), 35.0)
+    assert step.rate == 2.0
+    assert step.after(seen(100), 99.0).rate == 2.0
+    assert step.after(seen(0), 99.0).done == 0  # begun again
 
 
 def test_every_step_of_a_model_has_a_text() -> None:
