@@ -64,7 +64,7 @@ def build(env: Mapping[str, str]) -> Service:
             task.cancel()
         await asyncio.gather(*resuming, return_exceptions=True)
         await runs.drain()
-        await asyncio.gather(*(channel.close() for channel in channels.values()))
+        await asyncio.gather(*(channel.close(None) for channel in channels.values()))
 
     others = [service.full_name for service in ALL_SERVICES if service.full_name in relayed]
     return Service(add, names, start=start, drain=drain, reflected=others)

@@ -219,10 +219,14 @@ class Client:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            answer = time.sleep(step.seconds) if isinstance(step, Pause) else self._call(step)
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                answer = None
+            else:
+                answer = self._call(step)
 
     def _call(self, call: Call[Any]) -> Any:
-        kind = self._channel.stream_unary if call.is_upload else self._channel.unary_unary
+        kind: Any = self._channel.stream_unary if call.is_upload else self._channel.unary_unary
         method = kind(call.method, lambda message: message.SerializeToString(), call.response.FromString)
         request = iter(call.requests) if call.is_upload else next(iter(call.requests))
         timeout_s = STREAM_S if call.is_upload else self._connection.timeout_s + call.waits_s
@@ -232,7 +236,7 @@ class Client:
             raise from_rpc_error(error) from error
 
     def _stream(self, stream: Stream[Any]) -> Iterator[Any]:
-        method = self._channel.unary_stream(
+        method: Any = self._channel.unary_stream(
             stream.method, lambda message: message.SerializeToString(), stream.response.FromString
         )
         messages = method(stream.request, timeout=STREAM_S, metadata=self._connection.metadata)

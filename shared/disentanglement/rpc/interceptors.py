@@ -20,7 +20,7 @@ LONGEST_UNARY_S = 120.0
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class DrainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class DrainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
     """Answers UNAVAILABLE to new calls of ours once `draining` is set; health and reflection go on."""
 
     def __init__(self, draining: asyncio.Event) -> None:
@@ -33,7 +33,7 @@ class DrainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return await continuation(details)
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
     """Turns unreadable messages and our exceptions into statuses, and gives unary calls a deadline."""
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Any:

@@ -42,6 +42,7 @@ Study = StudySpec | Mapping[str, Any] | Path | str
 Result = TypeVar("Result")
 Response = TypeVar("Response", bound=Message)
 View = TypeVar("View")
+Work = TypeVar("Work", views.JobView, views.EvaluationView)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
 LONGEST_WAIT_S = 50.0
@@ -290,9 +291,7 @@ class Operations:
 
     def upload(self, array: NDArray[Any]) -> Steps[str]:
         """Stores an array on the server; its sha256."""
-        data = memoryview(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)).cast(
-            "B"
-        )
+        data = memoryview(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
         header = evaluator.UploadArrayHeader(
             parent=self.parent,
             dtype=dtype_to_proto(array.dtype),
@@ -332,8 +331,8 @@ class Operations:
         return (yield from self._until_final(view, lambda: self.evaluation(view.name), wait_s - at_once))
 
     def _until_final(
-        self, view: Any, look: Callable[[], Steps[Any]], wait_s: float, pause_s: float = FIRST_PAUSE_S
-    ) -> Steps[Any]:
+        self, view: Work, look: Callable[[], Steps[Work]], wait_s: float, pause_s: float = FIRST_PAUSE_S
+    ) -> Steps[Work]:
         until = self.clock() + wait_s
         while not view.state.is_final and (left_s := until - self.clock()) > 0:
             yield Pause(min(pause_s, left_s))

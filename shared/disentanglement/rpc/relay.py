@@ -27,7 +27,7 @@ def relay_channel(target: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
 
 
-class RelayHandler(grpc.GenericRpcHandler):  # type: ignore[misc]
+class RelayHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
     """Handles every method of the services in `channels` (full name to channel)."""
 
     def __init__(self, channels: Mapping[str, grpc.aio.Channel], *, token: str = "") -> None:
@@ -39,7 +39,7 @@ class RelayHandler(grpc.GenericRpcHandler):  # type: ignore[misc]
         channel = self._channels.get(details.method.strip("/").partition("/")[0])
         if channel is None:
             return None
-        call = channel.stream_stream(details.method)
+        call = channel.stream_stream(details.method, None, None)  # None: bytes as they are
 
         async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             async for response in _relayed(call, requests, context, self._token):
@@ -52,14 +52,18 @@ async def _relayed(method: Any, requests: AsyncIterator[bytes], context: Context
     metadata = [pair for pair in context.invocation_metadata() or () if _is_passed_on(pair[0])]
     call = method(requests, timeout=context.time_remaining(), metadata=(*metadata, *bearer(token)))
     try:
-        await context.send_initial_metadata(tuple(await call.initial_metadata()))
+        await context.send_initial_metadata(_pairs(await call.initial_metadata()))
         async for response in call:
             yield response
-        context.set_trailing_metadata(tuple(await call.trailing_metadata()))
+        context.set_trailing_metadata(_pairs(await call.trailing_metadata()))
     except grpc.aio.AioRpcError as error:
-        await context.abort(error.code(), error.details() or "", tuple(error.trailing_metadata()))
+        await context.abort(error.code(), error.details() or "", _pairs(error.trailing_metadata()))
     finally:
         call.cancel()  # nothing happens where it has ended
+
+
+def _pairs(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
+    return tuple((str(name), value) for name, value in metadata)
 
 
 def _is_passed_on(name: str) -> bool:

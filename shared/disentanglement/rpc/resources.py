@@ -24,7 +24,7 @@ from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import Store
 from disentanglement.v1 import dataset_pb2, job_pb2, metric_pb2
 
-JOB_STATES: dict[JobState, job_pb2.JobState] = {
+JOB_STATES: dict[JobState, job_pb2.JobState.ValueType] = {
     state: job_pb2.JobState.ValueType(enum_number(job_pb2.JobState.DESCRIPTOR, state)) for state in JobState
 }
 NPY_HEADER_BYTES = 128
@@ -190,7 +190,7 @@ def provenance(manifest: Manifest) -> job_pb2.Provenance:
     return message
 
 
-def data_origin(word: str) -> dataset_pb2.DataOrigin:
+def data_origin(word: str) -> dataset_pb2.DataOrigin.ValueType:
     """`released`, `rendered` or `generated` as the enum's value."""
     origins = dataset_pb2.DataOrigin.DESCRIPTOR
     return dataset_pb2.DataOrigin.ValueType(enum_number(origins, word) if word in enum_words(origins) else 0)
@@ -247,16 +247,14 @@ def _specs(manifest: Manifest) -> dict[str, Any]:
     specs = dict(_spec_sources(manifest))
     if "uploaded" in specs.get("postprocess_spec", {}):
         del specs["postprocess_spec"]
-    kinds = {
-        "train_spec": (TrainSpec, job_pb2.TrainSpec),
-        "postprocess_spec": (PostprocessSpec, job_pb2.PostprocessSpec),
-        "evaluate_spec": (EvaluateSpec, job_pb2.EvaluateSpec),
-    }
-    return {
-        name: to_proto(parse_spec(kind, specs[name]), message)  # type: ignore[type-var]
-        for name, (kind, message) in kinds.items()
-        if name in specs
-    }
+    messages: dict[str, Any] = {}
+    if (train := specs.get("train_spec")) is not None:
+        messages["train_spec"] = to_proto(parse_spec(TrainSpec, train), job_pb2.TrainSpec)
+    if (postprocess := specs.get("postprocess_spec")) is not None:
+        messages["postprocess_spec"] = to_proto(parse_spec(PostprocessSpec, postprocess), job_pb2.PostprocessSpec)
+    if (evaluate := specs.get("evaluate_spec")) is not None:
+        messages["evaluate_spec"] = to_proto(parse_spec(EvaluateSpec, evaluate), job_pb2.EvaluateSpec)
+    return messages
 
 
 def _spec_sources(manifest: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from disentanglement.errors import SpecError, Unavailable
@@ -135,18 +134,18 @@ async def serve(service: Service, listening: Listening, *, announce: TextIO = sy
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, draining.set)
-    health = health_aio.HealthServicer()
-    servers, addresses = _servers(service, listening, health, draining)
+    checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in the stubs
+    servers, addresses = _servers(service, listening, checks, draining)
     await service.start()
     for server in servers:
         await server.start()
     for name in ("", *service.names):
-        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     _announce(addresses, listening.port_file, announce)
     log.info("listening", extra=addresses)
     await draining.wait()
     log.info("draining")
-    await health.enter_graceful_shutdown()
+    await checks.enter_graceful_shutdown()
     await service.drain()
     await asyncio.gather(*(server.stop(GRACE_S) for server in servers))
     log.info("stopped")
@@ -171,12 +170,12 @@ def host_of(address: str) -> str:
 
 
 def _servers(
-    service: Service, listening: Listening, health: Any, draining: asyncio.Event
+    service: Service, listening: Listening, checks: Any, draining: asyncio.Event
 ) -> tuple[list[grpc.aio.Server], dict[str, str]]:
     guards = [TokenInterceptor(listening.token)] if listening.token else []
     main = grpc.aio.server(interceptors=[*guards, DrainInterceptor(draining), CallInterceptor()], options=OPTIONS)
     service.add(main)
-    health_pb2_grpc.add_HealthServicer_to_server(health, main)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, main)
     if listening.has_reflection:
         names = (*service.names, *service.reflected, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), main)
@@ -184,7 +183,7 @@ def _servers(
     servers = [main]
     if listening.health_address:
         second = grpc.aio.server(options=OPTIONS)
-        health_pb2_grpc.add_HealthServicer_to_server(health, second)
+        health_pb2_grpc.add_HealthServicer_to_server(checks, second)
         addresses["health"] = _bind(second, listening.health_address, None)
         servers.append(second)
     return servers, addresses

@@ -53,7 +53,7 @@ def read_source(store: Store, project: str, request: pb.EvaluateMetricsRequest) 
 def _inline(request: pb.EvaluateMetricsRequest) -> Source:
     message = request.codes
     _refuse_factor_names(message)
-    given = {name: getattr(message, name) for name in NAMES if message.HasField(name)}
+    given = {name: getattr(message, name) for name in NAMES if message.HasField(name)}  # type: ignore[arg-type]  # NAMES are its fields
     if (total := sum(len(array.data) for array in given.values())) > MAX_INLINE_BYTES:
         raise ResourceExhausted(f"codes: {total} bytes of arrays; send more than {MAX_INLINE_BYTES} by UploadArray")
     arrays = {name: array_from_proto(array, field=f"codes.{name}") for name, array in given.items()}

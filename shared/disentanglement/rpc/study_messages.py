@@ -58,7 +58,7 @@ class StudyStatus:
         return frozenset(lost)
 
     @property
-    def state(self) -> study_pb2.StudyState:
+    def state(self) -> study_pb2.StudyState.ValueType:
         """Where the study stands."""
         if self.is_cancelled:
             return study_pb2.STUDY_STATE_CANCELLED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -83,7 +83,7 @@ def grid_changes(record: StudyRecord) -> list[dict[str, Any]]:
     return [dict(changes) for changes in expand(grid)] if grid is not None else [{}]
 
 
-def row_message(record: StudyRecord, changes: list[dict[str, Any]], row: Mapping[str, Any]) -> study_pb2.ResultRow:
+def row_message(record: StudyRecord, changes: list[dict[str, Any]], row: Mapping[Hashable, Any]) -> study_pb2.ResultRow:
     """One row of the table."""
     number = int(row["number"])
     message = study_pb2.ResultRow(
@@ -101,14 +101,14 @@ def row_message(record: StudyRecord, changes: list[dict[str, Any]], row: Mapping
     return message
 
 
-def _score(row: Mapping[str, Any]) -> metric_pb2.Score:
+def _score(row: Mapping[Hashable, Any]) -> metric_pb2.Score:
     value = float(row["value"])
     if math.isfinite(value):
         return metric_pb2.Score(key=row["key"], value=value)
     return metric_pb2.Score(key=row["key"], reason=f"{row['reason'] or value} is not finite")
 
 
-def _provenance(row: Mapping[str, Any]) -> job_pb2.Provenance:
+def _provenance(row: Mapping[Hashable, Any]) -> job_pb2.Provenance:
     keys = job_pb2.StepKeys(train=row["train_key"], postprocess=row["postprocess_key"], evaluate=row["evaluate_key"])
     versions = dict(pair.split("=", 1) for pair in str(row["versions"]).split() if "=" in pair)
     message = job_pb2.Provenance(

@@ -154,15 +154,15 @@ class ModelView:
 
 def job_view(message: job_pb2.TrainingJob | job_pb2.Representation) -> JobView:
     """A training job or a representation."""
-    is_training = isinstance(message, job_pb2.TrainingJob)
+    result = message.result if isinstance(message, job_pb2.TrainingJob) else job_pb2.TrainingResult()
     return JobView(
         name=message.name,
         step_key=message.step_key,
         state=job_state(message.state),
         done=message.progress.step,
         total=message.progress.total,
-        scores=scores(message.result.scores) if is_training else {},
-        files=tuple(file.file for file in message.result.files) if is_training else (),
+        scores=scores(result.scores),
+        files=tuple(file.file for file in result.files),
         error=error_of(message.failure) if message.HasField("failure") else None,
     )
 
