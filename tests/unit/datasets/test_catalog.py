@@ -92,8 +92,18 @@ def test_a_file_of_other_images_than_the_cards_is_refused(pool: Path, tmp_path: 
     np.save(tmp_path / "fewer.npy", generate_pool()[:7])
     with pytest.raises(CorruptArtifact, match=r"wanted images \(8, 64, 64, 1\).*got \(7, 64, 64, 1\)"):
         open_data_set(card_of(pool), tmp_path / "fewer.npy")
+    np.save(tmp_path / "wider.npy", generate_pool()[:8].reshape(8, 32, 128, 1))
+    with pytest.raises(CorruptArtifact, match=r"got \(8, 32, 128, 1\)"):
+        open_data_set(card_of(pool), tmp_path / "wider.npy")
     with pytest.raises(ArtifactNotFound, match=r"none\.npy"):
         open_data_set(card_of(pool), tmp_path / "none.npy")
+
+
+def test_a_card_of_a_data_set_that_is_not_built_yet_is_not_opened(pool: Path, tmp_path: Path) -> None:
+    card = DataCard.of(**{**dict(card_of(pool)), "name": "cars3d"})
+    for images in (None, pool, tmp_path / "none.npy"):
+        with pytest.raises(NotBuiltYet, match="cars3d"):
+            open_data_set(card, images)
 
 
 def test_a_grid_must_have_an_image_for_each_combination() -> None:
