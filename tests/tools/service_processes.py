@@ -53,7 +53,10 @@ def spawn(name: str, folder: Path, env: Mapping[str, str], options: Sequence[str
     command = [sys.executable, "-m", f"disentanglement.services.{name}", "serve", *listen, *options]
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [*command, "--port-file", str(port_file)], stdout=subprocess.DEVNULL, stderr=stream, env={**os.environ, **env}
+            [*command, "--port-file", str(port_file)],
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            env={**os.environ, **env},
         )
     return ServiceProcess(name, process, {}, log, port_file)
 

@@ -35,5 +35,3 @@ def codes_and_factors() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(7)
     factors_NK = rng.integers(0, 3, (300, 2))
     return (factors_NK @ rng.normal(size=(2, 4))).astype(np.float32), factors_NK
-
-

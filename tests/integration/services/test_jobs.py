@@ -21,11 +21,17 @@ from disentanglement.errors import (
 )
 from disentanglement.jobs.states import JobState
 from disentanglement.rpc.channels import Patience
-from disentanglement.rpc.operations import Call
+from disentanglement.rpc.operations import Call, Metric
 from disentanglement.v1 import evaluator_service_pb2 as evaluator
 from disentanglement.v1 import metric_pb2
 
-TRAIN = {"dataset": "dummy_data", "objective": {"beta_vae": {"beta": 4}}, "training_steps": 10, "eval_steps": 1, "batch_size": 4}
+TRAIN = {
+    "dataset": "dummy_data",
+    "objective": {"beta_vae": {"beta": 4}},
+    "training_steps": 10,
+    "eval_steps": 1,
+    "batch_size": 4,
+}
 LONG = {**TRAIN, "training_steps": 1_000_000}
 STUDY = {
     "name": "tiny",
@@ -99,7 +105,7 @@ def test_own_codes_are_scored_alike_inline_uploaded_and_without_services(
     client: Client, codes_and_factors: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes, factors = codes_and_factors
-    metrics = ["mig", {"sap_score": {"continuous_factors": True}}]
+    metrics: list[Metric] = ["mig", {"sap_score": {"continuous_factors": True}}]
     inline = client.score(codes, factors, metrics=metrics, seed=3)
     monkeypatch.setattr("disentanglement.rpc.operations.MAX_INLINE_BYTES", 100)
     assert client.score(codes, factors, metrics=metrics, seed=3) == inline
@@ -146,14 +152,16 @@ def test_statuses_become_our_exceptions(client: Client, codes_and_factors: Pair)
         client.score(codes, factors, metrics=["no_such_metric"])
     with pytest.raises(SpecError, match=r"spec\.dataset\.name|dataset\.name"):
         client.train({**TRAIN, "dataset": "no_such_data"})
+    fresh = np.random.default_rng(uuid.uuid4().int).normal(size=codes.shape)
     with pytest.raises(DeadlineExceeded):
-        client.score(np.random.default_rng(uuid.uuid4().int).normal(size=codes.shape), factors, metrics=["dci"], timeout_s=0)
+        client.score(fresh, factors, metrics=["dci"], timeout_s=0)
 
 
 async def test_the_asynchronous_client_does_the_same(stack: Stack, client: Client, codes_and_factors: Pair) -> None:
     async with AsyncClient(stack.address) as other:
         assert await other.metrics() == client.metrics()
-        assert await other.score(*codes_and_factors, metrics=["mig"]) == client.score(*codes_and_factors, metrics=["mig"])
+        codes, factors = codes_and_factors
+        assert await other.score(codes, factors, metrics=["mig"]) == client.score(codes, factors, metrics=["mig"])
         job = await other.train(TRAIN, wait_s=100)
         assert job.state is JobState.SUCCEEDED
         assert [view.state async for view in other.watch_training(job.name)] == [JobState.SUCCEEDED]

@@ -33,7 +33,17 @@ REFUSALS = {
 PACKAGE = "/disentanglement.v1."
 PARENT = "projects/default"
 KEY = f"dummy_data.beta_vae.{'a' * 52}"
-TEXTS = ("", "x", "projects/", "projects/../..", "projects/default/studies/x/models/9", "\x00", "ü" * 50, "a" * 5000, KEY)
+TEXTS = (
+    "",
+    "x",
+    "projects/",
+    "projects/../..",
+    "projects/default/studies/x/models/9",
+    "\x00",
+    "ü" * 50,
+    "a" * 5000,
+    KEY,
+)
 NUMBERS = (0, 1, 2**31 - 1, -1, -(2**31), 2**32 - 1, 2**63 - 1)
 FLOATS = (0.0, -1.0, float("nan"), float("inf"), 1e308)
 
@@ -78,7 +88,7 @@ def valid_requests() -> list[tuple[str, Message]]:
         ("AggregatorService/WatchStudy", aggregator.WatchStudyRequest(name=f"{PARENT}/studies/none", cursor="1")),
         ("AggregatorService/CancelStudy", aggregator.CancelStudyRequest(name=f"{PARENT}/studies/none")),
         ("AggregatorService/QueryResults", aggregator.QueryResultsRequest(name=f"{PARENT}/studies/none")),
-        ("AggregatorService/ExportResults", aggregator.ExportResultsRequest(name=f"{PARENT}/studies/none", format=9)),
+        ("AggregatorService/ExportResults", aggregator.ExportResultsRequest(name=f"{PARENT}/studies/none")),
         ("AggregatorService/DownloadArtifact", download),
         ("AggregatorService/ListModels", aggregator.ListModelsRequest(parent=f"{PARENT}/studies/none", page_size=-1)),
         ("TrainerService/ListTrainingJobs", trainer.ListTrainingJobsRequest(parent="nobody", page_token="?")),
@@ -124,7 +134,7 @@ def malformed(rng: random.Random) -> Iterator[tuple[str, bytes]]:
 
 def change(message: Message, rng: random.Random) -> None:
     """Gives a random field, somewhere inside, an absurd value."""
-    field = rng.choice(message.DESCRIPTOR.fields)
+    field: FieldDescriptor = rng.choice(list(message.DESCRIPTOR.fields))
     if field.message_type is None:
         set_scalar(message, field, rng)
     elif field.is_repeated:
@@ -159,7 +169,7 @@ def set_scalar(message: Message, field: FieldDescriptor, rng: random.Random) -> 
 
 def answer(channel: grpc.Channel, method: str, data: bytes) -> tuple[grpc.StatusCode, list[str]]:
     """The status of a call with these bytes, and the fields that it names."""
-    call = channel.unary_stream(method)(data, timeout=30)
+    call = channel.unary_stream(method, None, None)(data, timeout=30)
     try:
         for _ in call:
             pass
@@ -168,7 +178,7 @@ def answer(channel: grpc.Channel, method: str, data: bytes) -> tuple[grpc.Status
     return grpc.StatusCode.OK, []
 
 
-def fields_of(error: grpc.RpcError) -> Iterator[str]:
+def fields_of(error: Any) -> Iterator[str]:
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
         request = BadRequest()

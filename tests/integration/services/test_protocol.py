@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 import numpy as np
@@ -124,7 +126,7 @@ def test_what_is_not_built_yet_is_named(stack: Stack) -> None:
     with grpc.insecure_channel(stack.address) as channel:
         evaluators = evaluator_grpc.EvaluatorServiceStub(channel)
         trainers = trainer_grpc.TrainerServiceStub(channel)
-        calls = {
+        calls: dict[str, Callable[[], Any]] = {
             "Visualize": lambda: postprocessor_grpc.PostprocessorServiceStub(channel).Visualize(
                 postprocessor.VisualizeRequest(parent=PARENT), timeout=20
             ),
@@ -152,12 +154,13 @@ def test_details_of_a_status_come_through_the_relay(stack: Stack) -> None:
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert fields_of(refused.value) == ["name"]
     info = ErrorInfo()
-    details = rpc_status.from_call(refused.value).details
+    call: Any = refused.value
+    details = rpc_status.from_call(call).details
     assert any(detail.Unpack(info) for detail in details)
     assert info.reason == "SPEC_ERROR"
 
 
-def fields_of(error: grpc.RpcError) -> list[str]:
+def fields_of(error: Any) -> list[str]:
     found = []
     for detail in rpc_status.from_call(error).details:
         request = BadRequest()
