@@ -120,6 +120,14 @@ def test_an_archive_without_an_array_is_refused(missing: str, tmp_path: Path) ->
     assert f"with the member {missing}.npy, got metadata.npy, latents_values.npy" in refusal(path)
 
 
+def test_a_wrong_order_of_the_last_images_is_seen_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dsprites_file, "IMAGES_PER_CHUNK", 16)
+    classes = latents_classes(0, NUM)
+    classes[[38, 39]] = classes[[39, 38]]
+    path = written(tmp_path / "other.npz", {**MEMBERS, "latents_classes": classes})
+    assert "another one among images 32 to 39" in refusal(path)
+
+
 def shortened(member: bytes) -> bytes:
     return member[:-1]
 
