@@ -32,7 +32,9 @@ def list_data(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def info(name: DataSet, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Show the card of an imported data set: origin, digest, factors and their values, licence, citation."""
+    """Show the card of an imported data set: origin, digest, factors and their values,
+    licence, citation.
+    """
     from disentanglement.cli import data_sets
 
     card = data_sets.card_in_store(Place.of(store).open(), name)
@@ -62,9 +64,11 @@ def import_data(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a data set into the store, once: from the released file, or rendered here where there is none.
+    """Put a data set into the store, once: from the released file, or rendered here
+    where there is none.
 
-    Its card says `released` or `rendered`, and its digest is part of every spec: the two never mix.
+    Its card says `released` or `rendered`, and its digest is part of every spec:
+    the two never mix.
 
     Examples:
 
@@ -90,7 +94,8 @@ def render(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .npz file to write")],
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file")] = False,
 ) -> None:
-    """Render a data set into a file with the arrays of the released one (to use it here, `data import` is enough).
+    """Render a data set into a file with the arrays of the released one (to use it
+    here, `data import` is enough).
 
     Example: disentangle data render dsprites_full -o dsprites.npz
     """

@@ -19,7 +19,8 @@ def metrics() -> None:
 
 @app.command("list")
 def list_metrics(as_json: JsonOption = False) -> None:
-    """List the metrics of this release: what each is computed from, its parameters and their defaults.
+    """List the metrics of this release: what each is computed from, its parameters and
+    their defaults.
 
     A parameter is set with --set, e.g. --set dci.num_train=1000.
     """

@@ -30,7 +30,7 @@ class Bar:
         console = messages()
         if console.is_terminal:
             self._rich = _rich_progress(console)
-            self._task = self._rich.add_task(self._title, total=1.0, note="")
+            self._task = self._rich.add_task(self._title, total=None, note="")  # until a share is known
             self._rich.start()
         else:
             say(f"{self._title} ...")
@@ -41,7 +41,7 @@ class Bar:
     ) -> None:
         if self._rich is not None:
             if kind is None:
-                self._rich.update(self._task, completed=1.0)
+                self._rich.update(self._task, total=1.0, completed=1.0)
             self._rich.stop()
         elif kind is None:
             say(f"{self._title}: done in {duration(self._clock() - self._started)}")
@@ -49,7 +49,7 @@ class Bar:
     def update(self, fraction: float, note: str = "") -> None:
         """So much of the task is done."""
         if self._rich is not None:
-            self._rich.update(self._task, completed=min(1.0, fraction), note=note)
+            self._rich.update(self._task, total=1.0, completed=min(1.0, fraction), note=note)
         elif self._clock() - self._last_line >= LINE_EVERY_S:
             self._last_line = self._clock()
             say(f"{self._title}: {fraction:4.0%} {self._left(fraction)} {note}".rstrip())

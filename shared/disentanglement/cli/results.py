@@ -52,7 +52,8 @@ def show(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the scores: one row per model and representation, what varies between models in front.
+    """Show the scores: one row per model and representation, what varies between
+    models in front.
 
     Example: disentangle results show my_study --metrics mig,dci
     """
@@ -81,9 +82,11 @@ def export(
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Write all scores with their provenance to a file: one row per model, representation, metric and key.
+    """Write all scores with their provenance to a file: one row per model,
+    representation, metric and key.
 
-    `reference` is the aggregated JSON of the reference, under its own keys, so that existing notebooks work.
+    `reference` is the aggregated JSON of the reference, under its own keys, so that
+    existing notebooks work.
 
     Examples:
 

@@ -49,10 +49,12 @@ def score(
 ) -> None:
     """Score your own codes. Needs no model, no data set, no torch.
 
-    FILE.npz holds `codes` [N, D] (numbers) and `factors` [N, K] (integers), one row per point. With `test_codes` and
-    `test_factors`, those are the points that classifiers are tested on; without them a random third is held out.
+    FILE.npz holds `codes` [N, D] (numbers) and `factors` [N, K] (integers), one row
+    per point. With `test_codes` and `test_factors`, those are the points that
+    classifiers are tested on; without them a random third is held out.
 
-    With --json the output is {metric: {key: value}}; a metric without a value has {"error": reason}.
+    With --json the output is {metric: {key: value}}; a metric without a value has
+    {"error": reason}.
 
     Examples:
 

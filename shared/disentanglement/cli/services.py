@@ -27,10 +27,12 @@ def up(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start the four services on loopback, and wait until they are healthy. Called twice, it changes nothing.
+    """Start the four services on loopback, and wait until they are healthy. Called
+    twice, it changes nothing.
 
-    Clients need the aggregator's address alone. The services stay until `disentangle down`; a service that has died
-    is started again by `disentangle up`.
+    Clients need the aggregator's address alone. The services stay until
+    `disentangle down`; a service that has died is started again by `disentangle
+    up`.
 
     Examples:
 
@@ -49,7 +51,9 @@ def up(
 
 
 def down(as_json: JsonOption = False) -> None:
-    """Stop the services: running steps checkpoint, and `disentangle up` goes on with them. Called twice is harmless."""
+    """Stop the services: running steps checkpoint, and `disentangle up` goes on with
+    them. Called twice is harmless.
+    """
     from disentanglement.cli.local_services import LocalServices
     from disentanglement.cli.progress_bar import bar
 

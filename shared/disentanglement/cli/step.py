@@ -45,15 +45,17 @@ def train(
     project: ProjectOption = DEFAULT_PROJECT,
     as_json: JsonOption = False,
 ) -> None:
-    """Train one model, unless it is committed. Ctrl-C keeps a checkpoint; the same command goes on.
+    """Train one model, unless it is committed. Ctrl-C keeps a checkpoint; the same
+    command goes on.
 
-    --set takes a parameter of the objective (beta=4) or any field of the spec by its path.
+    --set takes a parameter of the objective (beta=4) or any field of the spec by
+    its path.
 
     Examples:
 
       disentangle train --dataset dsprites_full --method beta_vae --set beta=4 --seed 0 --steps 10000
 
-      disentangle train -d dsprites_full --method beta_vae --set beta=4 --set optimizer.adam.learning_rate=1e-3
+      disentangle train -d dsprites_full --method beta_vae --set beta=4 --set batch_size=32
     """
     from disentanglement.cli.parameters import assignments, train_spec
     from disentanglement.steps.admission import admit_training
@@ -80,7 +82,8 @@ def postprocess(
     project: ProjectOption = DEFAULT_PROJECT,
     as_json: JsonOption = False,
 ) -> None:
-    """Extract a representation of a trained model: codes of the whole data set, shared by all representations.
+    """Extract a representation of a trained model: codes of the whole data set, shared
+    by all representations.
 
     Example: disentangle postprocess my_study:42 --representation sampled
     """
@@ -109,9 +112,11 @@ def evaluate(
     project: ProjectOption = DEFAULT_PROJECT,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a representation with the reference's protocol, from the stored codes. Needs no torch.
+    """Score a representation with the reference's protocol, from the stored codes.
+    Needs no torch.
 
-    Example: disentangle evaluate my_study:42/mean --metrics mig,dci --set dci.num_train=1000
+    Example: disentangle evaluate my_study:42/mean --metrics mig,dci --set
+    dci.num_train=1000
     """
     from disentanglement.cli.parameters import assignments, metric_specs
     from disentanglement.specs import EvaluateSpec

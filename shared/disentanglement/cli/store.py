@@ -17,9 +17,11 @@ app = typer.Typer(no_args_is_help=True, help="Verify the store, and tidy it.")
 
 @app.command()
 def check(store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Read every object that a manifest names, and compare size and digest. Changes nothing.
+    """Read every object that a manifest names, and compare size and digest. Changes
+    nothing.
 
-    Exit code 5 where something is damaged. A damaged step runs again after its manifest is removed.
+    Exit code 5 where something is damaged. A damaged step runs again after its
+    manifest is removed.
     """
     from disentanglement.cli.progress_bar import bar
     from disentanglement.storage.checking import check_store
