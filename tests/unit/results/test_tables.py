@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from disentanglement.errors import ArtifactConflict
 from disentanglement.results.encoding import aggregated_row, column_json, train_config
 from disentanglement.results.tables import planned_scores, study_table, wide
 from disentanglement.specs import StepKey, StepSpec, StudySpec, TrainSpec, canonical, parse_spec
 from disentanglement.storage.commit import Attempt, commit, committed
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.keys import Key
-from disentanglement.studies.pending import steps_of
+from disentanglement.studies.pending import WorkItem, steps_of
 from disentanglement.studies.plan import Plan, PlannedModel, expand_study
 from disentanglement.studies.records import load_plan, load_study, submit_study
 
@@ -68,8 +69,6 @@ def settle(store: DirectoryStore, spec: StepSpec, upstream: tuple[StepKey, ...],
 
 
 def _item(spec: StepSpec, upstream: tuple[StepKey, ...]) -> Any:
-    from disentanglement.studies.pending import WorkItem
-
     return WorkItem(0, spec, upstream)
 
 
@@ -188,8 +187,6 @@ def test_submitting_a_study_twice_changes_nothing_and_a_plan_survives_the_store(
 
 
 def test_a_study_may_grow_metrics_but_not_become_another(store: CountingStore) -> None:
-    from disentanglement.errors import ArtifactConflict
-
     submit_study(store, a_study(metrics=["mig"]), a_plan(metrics=["mig"]), project="default", now=NOW)
     grown = submit_study(store, a_study(), a_plan(), project="default", now=NOW)
     assert grown.plan == a_plan().digest

@@ -18,6 +18,7 @@ from disentanglement.specs import (
     RepresentationSpec,
     Spec,
     StepKey,
+    StepSpec,
     TrainSpec,
     canonical,
     canonical_json,
@@ -29,6 +30,9 @@ from disentanglement.specs.canonical import CONTRACTS, contract_version
 
 DIGEST = "0" * 64
 GOLDEN = Path(__file__).parents[2] / "golden" / "keys" / "keys.json"
+
+
+KINDS: dict[str, Any] = {"train": TrainSpec, "postprocess": PostprocessSpec, "evaluate": EvaluateSpec}
 
 
 def train_spec(**changes: Any) -> TrainSpec:
@@ -61,7 +65,8 @@ def test_canonical_json_leaves_defaults_out_and_writes_numbers_by_declared_type(
 
 
 def test_the_same_spec_in_yaml_and_python_has_one_key() -> None:
-    text = f"{{dataset: {{name: dsprites_full, digest: '{DIGEST}'}}, objective: {{beta_vae: {{beta: 4.0}}}}, batch_size: 64}}"
+    dataset = f"{{name: dsprites_full, digest: '{DIGEST}'}}"
+    text = f"{{dataset: {dataset}, objective: {{beta_vae: {{beta: 4.0}}}}, batch_size: 64}}"
     assert step_key(parse_yaml(TrainSpec, text)) == step_key(train_spec())
 
 
@@ -136,15 +141,16 @@ def test_a_plugin_of_edited_source_is_another_step() -> None:
 
 
 def test_plugin_numbers_have_one_spelling() -> None:
-    assert Plugin(name="a", parameters={"x": 4.0, "y": [1.5, 2.0]}) == Plugin(name="a", parameters={"x": 4, "y": [1.5, 2]})
+    floats, integers = {"x": 4.0, "y": [1.5, 2.0]}, {"x": 4, "y": [1.5, 2]}
+    assert Plugin(name="a", parameters=floats) == Plugin(name="a", parameters=integers)
 
 
 def test_keys_are_what_they_have_always_been() -> None:
     """The golden file is only ever added to: a changed key would orphan every stored result."""
     for name, entry in json.loads(GOLDEN.read_text()).items():
-        kind = {"train": TrainSpec, "postprocess": PostprocessSpec, "evaluate": EvaluateSpec}[entry["step"]]
         upstream = [StepKey.parse(text) for text in entry["upstream"]]
-        assert str(step_key(parse_spec(kind, entry["spec"]), upstream)) == entry["key"], name
+        spec: StepSpec = parse_spec(KINDS[entry["step"]], entry["spec"])
+        assert str(step_key(spec, upstream)) == entry["key"], name
 
 
 def test_dataset_names_stand_for_specs() -> None:
