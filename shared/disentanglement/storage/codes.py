@@ -86,10 +86,15 @@ def put_codes(
         draws=key.draws,
         attempt=attempt,
         files=files,
-        content_digest=content_digest({MEAN: tensor_digest(mean), LOGVAR: tensor_digest(logvar)}),
+        content_digest=codes_digest(mean, logvar),
         provenance=dict(provenance or {}),
     )
     return _commit(store, manifest)
+
+
+def codes_digest(mean: NDArray[np.float32], logvar: NDArray[np.float32]) -> str:
+    """The content digest of a model's codes."""
+    return content_digest({MEAN: tensor_digest(mean), LOGVAR: tensor_digest(logvar)})
 
 
 def find_codes(store: Store, key: CodesManifestKey) -> CodesManifest | None:

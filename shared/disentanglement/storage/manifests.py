@@ -23,6 +23,9 @@ _NON_FINITE: Mapping[str, float] = {"nan": math.nan, "inf": math.inf, "-inf": -m
 TIMES = frozenset({"wall_time_s", "started_at", "finished_at"})
 """The fields of a provenance that differ between two equal runs."""
 
+MADE: Mapping[Step, frozenset[str]] = {"postprocess": frozenset({"codes"})}
+"""The fields of a provenance that a step computes itself: what it made, not what it was given."""
+
 
 class Record(BaseModel):
     """A stored JSON document. Fields that a later release added are passed over."""
@@ -96,8 +99,8 @@ class Manifest(Record):
         return restored
 
     def same_provenance(self, other: Manifest) -> bool:
-        """Whether both were computed under the same circumstances, times aside."""
-        return _timeless(self.provenance) == _timeless(other.provenance)
+        """Whether both were computed under the same circumstances: times aside, and what they made themselves."""
+        return _circumstances(self) == _circumstances(other)
 
 
 def content_digest(tensors: Mapping[str, str], results: object = None) -> str:
@@ -154,5 +157,6 @@ def _pointer(at: str, part: object) -> str:
     return f"{at}/{str(part).replace('~', '~0').replace('/', '~1')}"
 
 
-def _timeless(provenance: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {name: value for name, value in provenance.items() if name not in TIMES}
+def _circumstances(manifest: Manifest) -> dict[str, JsonValue]:
+    apart = TIMES | MADE.get(manifest.step, frozenset())
+    return {name: value for name, value in manifest.provenance.items() if name not in apart}
