@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from disentanglement.datasets.card import DataCard, Origin
+    from disentanglement.datasets.card import DataCard
     from disentanglement.storage.store import Store
 
 Report = Callable[[float, str], None]
@@ -33,13 +33,15 @@ def obtain(store: Store, name: str, *, released: Path | None, report: Report) ->
     """
     import numpy as np
 
-    from disentanglement.datasets.catalog import find_entry, make_card
+    from disentanglement.datasets.catalog import decide_origin, find_entry, make_card
     from disentanglement.datasets.images import StoredImages
     from disentanglement.storage.data_sets import import_data_set
     from disentanglement.storage.store import measure_file
 
     images = images_of(name, released=released, report=report)
-    origin, note = origin_of(name, released, images)
+    origin, note = find_entry(name).rendered_origin, "made by this package"
+    if released is not None:
+        origin, note = decide_origin(name, released, images)
     report(SHARE_OF_MAKING, "writing")
     with tempfile.TemporaryDirectory(prefix="disentanglement-") as directory:
         path = Path(directory) / "images.npy"
@@ -69,31 +71,6 @@ def images_of(name: str, *, released: Path | None, report: Report) -> NDArray[np
     if entry.render is None:
         raise SpecError.of("FILE", f"the released file, as {name} can't be made here", "nothing")
     return entry.render(progress)
-
-
-def origin_of(name: str, released: Path | None, images: NDArray[np.uint8]) -> tuple[Origin, str]:
-    """Where images come from, and how that was decided. A file that we have rendered is not a released one."""
-    from disentanglement.datasets.card import Origin
-    from disentanglement.datasets.catalog import find_entry
-
-    if released is None:
-        return find_entry(name).rendered_origin, "made by this package"
-    if name == "dsprites_full" and _is_ours(images):
-        return Origin.RENDERED, f"read from {released.name}, whose sprites are those that this package renders"
-    return Origin.RELEASED, f"read from {released.name}"
-
-
-def _is_ours(packed_PHX: NDArray[np.uint8]) -> bool:
-    import numpy as np
-
-    from disentanglement.datasets.dsprites import HEART, SIZES, value_tables
-    from disentanglement.datasets.dsprites_rendering import at_all_positions, mask
-
-    _, _, scales, orientations, _, _ = value_tables()
-    scale, orientation = len(scales) - 1, 7
-    block = at_all_positions(mask(HEART, float(scales[scale]), float(orientations[orientation])))
-    start = int(np.ravel_multi_index((0, HEART, scale, orientation, 0, 0), SIZES))
-    return bool(np.array_equal(packed_PHX[start : start + len(block)], block))
 
 
 def card_in_store(store: Store, name: str) -> DataCard:

@@ -56,7 +56,7 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
     scores = [str(name) for name in pivoted.columns if "." in str(name) and not str(name).startswith("train.")]
     shown = scores if all_keys or not any(name in SHORT for name in scores) else [n for n in SHORT if n in scores]
     shown += [] if all_keys else [name for name in scores if name.partition(".")[0] not in _metrics_of(shown)]
-    leading = [str(name) for name in pivoted.columns if str(name) not in scores]
+    leading = sorted((str(name) for name in pivoted.columns if str(name) not in scores), key=_place_of)
     rich = _table()
     for name in leading:
         rich.add_column(leading_name(name), justify="left" if name in ("dataset", "method") else "right")
@@ -70,6 +70,12 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
         rich.add_row(*(_cell(row[name]) for name in leading), *(_score(row[name]) for name in shown))
     _print(rich)
     note_origin(table)
+
+
+def _place_of(name: str) -> int:
+    """Model, data set and method, parameters, seed, representation."""
+    places = {"number": 0, "dataset": 1, "method": 2, "random_seed": 4, "representation": 5}
+    return places.get(name, 3)
 
 
 def leading_name(name: str) -> str:
