@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import build_tools
+import hypothesis
 import minio_server as minio
 import pytest
+
+# A shared machine is slow at times: the limit of a test is its timeout, not the time that one example takes.
+hypothesis.settings.register_profile("shared-machine", deadline=None)
+hypothesis.settings.load_profile("shared-machine")
 
 COMPONENTS = ("minio",)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,8 @@ class CountingStore(DirectoryStore):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CountingStore]:
-    yield CountingStore(tmp_path)
+def store(tmp_path: Path) -> CountingStore:
+    return CountingStore(tmp_path)
 
 
 def a_study(**changes: Any) -> StudySpec:

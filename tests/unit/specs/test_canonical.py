@@ -141,8 +141,8 @@ def test_a_plugin_of_edited_source_is_another_step() -> None:
 
 
 def test_plugin_numbers_have_one_spelling() -> None:
-    floats, integers = {"x": 4.0, "y": [1.5, 2.0]}, {"x": 4, "y": [1.5, 2]}
-    assert Plugin(name="a", parameters=floats) == Plugin(name="a", parameters=integers)
+    floats = Plugin(name="a", parameters={"x": 4.0, "y": [1.5, 2.0]})
+    assert floats == Plugin(name="a", parameters={"x": 4, "y": [1.5, 2]})
 
 
 def test_keys_are_what_they_have_always_been() -> None:
