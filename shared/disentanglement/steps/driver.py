@@ -169,18 +169,13 @@ class Driver:
 
     async def _run_until_settled(self, item: WorkItem) -> None:
         patience, crashes = _Patience(self._patience_s, self._clock), 0
-        report, todo = self._reporter(item, patience), item
         while True:
             try:
-                await self._run_item(todo, report)
-                if todo is item:
-                    return
-                todo = item
-                continue
-            except CodesMissing as error:
-                todo, cause = self._extraction_before(item), error
+                await self._run_with_codes(item, self._reporter(item, patience))
+                return
             except (Unavailable, ResourceExhausted, Interrupted) as error:
-                patience.failed(error)
+                if not isinstance(error, ResourceExhausted) and patience.is_over():
+                    raise
                 cause: DisentanglementError = error
             except (*TERMINAL, DeviceUnusable):
                 raise
@@ -190,16 +185,24 @@ class Driver:
                     raise TrainingFailed(f"failed {ATTEMPTS} times, at last with: {error}") from error
                 cause = error
             self._tell("retrying", item, cause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            await asyncio.sleep(patience.next_pause_s())
+
+    async def _run_with_codes(self, item: WorkItem, report: Report) -> None:
+        """Runs a step; where the codes that it reads were evicted, has them extracted again first."""
+        try:
+            await self._run_item(item, report)
+        except CodesMissing:
+            await self._run_item(self._extraction_before(item), report)
+            await self._run_item(item, report)
 
     def _extraction_before(self, item: WorkItem) -> WorkItem:
         assert isinstance(item.spec, EvaluateSpec)
         wanted = ("postprocess", item.upstream[0])
         return next(other for other in steps_of(self._models[item.number]) if other.id == wanted)
 
-    def _reporter(self, item: WorkItem) -> Report:
+    def _reporter(self, item: WorkItem, patience: _Patience) -> Report:
         def report(progress: Progress) -> None:
+            patience.heard(progress)
             self._progress.report(item.id, progress.fraction)
             self._tell("progress", item, progress=progress)
 
@@ -218,3 +221,30 @@ class Driver:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+
+class _Patience:
+    """How long one step may come no further: counted from its first failure after it got further than ever before."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float]) -> None:
+        self._limit_s = limit_s
+        self._clock = clock
+        self._furthest = 0.0
+        self._failing_since: float | None = None
+        self._pause_s = FIRST_PAUSE_S
+
+    def heard(self, progress: Progress) -> None:
+        """The step is so far."""
+        if progress.fraction > self._furthest:
+            self._furthest, self._failing_since, self._pause_s = progress.fraction, None, FIRST_PAUSE_S
+
+    def is_over(self) -> bool:
+        """Whether a step that has just failed has failed for too long."""
+        now = self._clock()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        return now - self._failing_since > self._limit_s
+
+    def next_pause_s(self) -> float:
+        """Before the next try: twice the last one, up to a limit."""
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
+        return pause_s

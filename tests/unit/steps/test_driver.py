@@ -72,7 +72,8 @@ def drive(
         records.done.add(item.id)
         return RESULT
 
-    driver = Driver(plan, records, run_item, capacity=dict.fromkeys(STEPS, 2), watch=events.append, **settings)
+    settings = {"capacity": dict.fromkeys(STEPS, 2), **settings}
+    driver = Driver(plan, records, run_item, watch=events.append, **settings)
     return asyncio.run(driver.run()), ran, events
 
 
@@ -136,6 +137,64 @@ def test_a_service_that_stays_away_ends_the_drive() -> None:
 
     with pytest.raises(Unavailable, match="gone"):
         drive(small_plan(), Records(), behave, clock=lambda: now[0], patience_s=60.0)
+
+
+def test_a_step_that_had_run_for_long_before_its_worker_was_lost_is_tried_again() -> None:
+    now = [0.0]
+
+    def behave(item: WorkItem, attempt: int) -> None:
+        if attempt == 1:
+            now[0] += 1000.0
+            raise Unavailable("the trainer was restarted")
+
+    records = Records()
+    drive(small_plan(), records, behave, clock=lambda: now[0], patience_s=60.0, capacity=dict.fromkeys(STEPS, 1))
+    assert records.done == all_ids(small_plan())
+
+
+def test_patience_is_counted_from_the_last_time_that_a_step_came_further() -> None:
+    now = [0.0]
+    position = [0]
+
+    async def run_item(item: WorkItem, report: Report) -> StepResult:
+        now[0] += 40.0
+        position[0] += 1
+        report(Progress(min(position[0], 5), 10, "steps"))
+        raise Unavailable("the worker died")
+
+    driver = Driver(
+        small_plan(),
+        Records(),
+        run_item,
+        capacity={"train": 1, "postprocess": 1, "evaluate": 1},
+        watch=lambda event: None,
+        patience_s=60.0,
+        clock=lambda: now[0],
+    )
+    with pytest.raises(Unavailable):
+        asyncio.run(driver.run())
+    assert position[0] == 7  # five times further, then not within 60 s
+
+
+def test_an_extraction_that_is_interrupted_is_tried_again() -> None:
+    plan, interrupted = small_plan(), list[StepId]()
+    lost = plan.models[0].representations[0]
+    ready: set[StepId] = {("train", model.key) for model in plan.models}
+    ready |= {("postprocess", r.key) for model in plan.models for r in model.representations}
+    is_missing = [True]
+
+    def behave(item: WorkItem, attempt: int) -> None:
+        if item.key in lost.evaluation_keys and is_missing[0]:
+            raise CodesMissing("evicted")
+        if item.step == "postprocess" and not interrupted:
+            interrupted.append(item.id)
+            raise Unavailable("the postprocessor was restarted")
+        if item.step == "postprocess":
+            is_missing[0] = False
+
+    snapshot, ran, _ = drive(plan, Records(ready), behave)
+    assert snapshot.fraction == pytest.approx(1.0)
+    assert [step for step, _ in ran].count("postprocess") == 2
 
 
 def test_an_unforeseen_crash_is_tried_three_times_and_then_recorded() -> None:
