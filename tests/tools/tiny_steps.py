@@ -88,8 +88,8 @@ def contents(store: Store) -> dict[str, tuple[str, Any]]:
     """Content digest and results of every committed step."""
     found = {}
     for step in ("train", "postprocess", "evaluate"):
-        for key in list_committed(store, step):  # type: ignore[arg-type]
-            manifest = find_manifest(store, step, key)  # type: ignore[arg-type]
+        for key in list_committed(store, step):
+            manifest = find_manifest(store, step, key)
             assert manifest is not None
             found[f"{step} {key}"] = (manifest.content_digest, manifest.scores())
     return found
