@@ -134,7 +134,8 @@ def malformed(rng: random.Random) -> Iterator[tuple[str, bytes]]:
 
 def change(message: Message, rng: random.Random) -> None:
     """Gives a random field, somewhere inside, an absurd value."""
-    field: FieldDescriptor = rng.choice(list(message.DESCRIPTOR.fields))
+    fields: list[Any] = list(message.DESCRIPTOR.fields)
+    field = rng.choice(fields)
     if field.message_type is None:
         set_scalar(message, field, rng)
     elif field.is_repeated:

@@ -99,7 +99,10 @@ def test_page_sizes_have_a_default_and_a_limit() -> None:
 
 
 async def test_a_watcher_who_comes_back_is_sent_only_what_he_has_not_seen() -> None:
-    states = [job_pb2.TrainingJob(name="n", state=state) for state in (1, 2, 2, 3)]
+    running = job_pb2.TrainingJob(name="n", state=job_pb2.JOB_STATE_RUNNING)
+    queued = job_pb2.TrainingJob(name="n", state=job_pb2.JOB_STATE_QUEUED)
+    done = job_pb2.TrainingJob(name="n", state=job_pb2.JOB_STATE_SUCCEEDED)
+    states = [queued, running, running, done]
 
     async def stream(first: int) -> AsyncIterator[job_pb2.TrainingJob]:
         for job in states[first:]:
