@@ -147,14 +147,14 @@ def encoded(table: pd.DataFrame, kind: Format) -> bytes:
 def _reference(study: str, store: str | None, project: str, server: str | None, token: str | None) -> bytes:
     from disentanglement.cli import local_study
     from disentanglement.cli.progress_bar import bar
-    from disentanglement.cli.reference_json import aggregated
+    from disentanglement.results.aggregated import aggregated
 
     name = local_study.read_file(Path(study)).name if local_study.is_file(study) else study
     if server is not None:
         return Server(server, token, project).export(name, "reference_json")
     found = local_study.find(Place.of(store, project), name)
     with bar("reading manifests", shown=len(found.plan.models) > 50) as update:
-        return aggregated(found.store, found.plan, report=lambda share: update(share, ""))
+        return aggregated(found.store, found.plan, report=lambda share: update(share, "")).encode()
 
 
 def _by_name(output: Path | None) -> Format:

@@ -10,7 +10,6 @@ from pydantic_core import CoreSchema
 
 from disentanglement.specs.base import A_LIST, Name, OneOf, Plugin, Positive, Spec, or_text
 
-
 ValueIndex = Annotated[int, Field(ge=0, lt=2**31)]
 
 
