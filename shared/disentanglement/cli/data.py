@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,14 @@ from disentanglement.cli.options import JsonOption, StoreOption
 from disentanglement.cli.settings import Place
 
 app = typer.Typer(no_args_is_help=True, help="List, render and import data sets.")
+
+
+class FileOrigin(StrEnum):
+    """Where a file may come from."""
+
+    RELEASED = "released"
+    RENDERED = "rendered"
+
 
 DataSet = Annotated[str, typer.Argument(metavar="NAME", help="A name of `disentangle data list`")]
 
@@ -61,6 +70,10 @@ def import_data(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="The released file; without it, the data are rendered here")
     ] = None,
+    origin: Annotated[
+        FileOrigin | None,
+        typer.Option("--origin", help="Where FILE comes from, if it can't be told from it", show_default=False),
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,10 +91,12 @@ def import_data(
     """
     from disentanglement.cli import data_sets
     from disentanglement.cli.progress_bar import bar
+    from disentanglement.datasets.card import Origin
 
     opened = Place.of(store).open()
     with bar(f"{'reading' if file else 'making'} {name}") as update:
-        card, is_new = data_sets.obtain(opened, name, released=file, report=update)
+        said = None if origin is None else Origin(origin)
+        card, is_new = data_sets.obtain(opened, name, released=file, report=update, said=said)
     if as_json:
         print_json({"data_set": name, "origin": str(card.origin), "digest": card.digest, "is_new": is_new})
         return

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from disentanglement.datasets.card import DataCard
+    from disentanglement.datasets.card import DataCard, Origin
     from disentanglement.storage.store import Store
 
 Report = Callable[[float, str], None]
@@ -21,10 +21,13 @@ SHARE_OF_MAKING = 0.8
 """Of the time that an import takes; the rest is written and digested."""
 
 
-def obtain(store: Store, name: str, *, released: Path | None, report: Report) -> tuple[DataCard, bool]:
+def obtain(
+    store: Store, name: str, *, released: Path | None, report: Report, said: Origin | None = None
+) -> tuple[DataCard, bool]:
     """Puts a data set into the store; the card, and whether it was not there before.
 
-    Without the released file it is rendered (or generated), and its card says so.
+    Without the released file it is rendered (or generated), and its card says so. `said` is the importer's own word
+    for where a file comes from; it is taken where nothing proves another origin.
 
     Raises:
         SpecError: nobody knows the data set, or the file is another one.
@@ -41,7 +44,7 @@ def obtain(store: Store, name: str, *, released: Path | None, report: Report) ->
     images = images_of(name, released=released, report=report)
     origin, note = find_entry(name).rendered_origin, "made by this package"
     if released is not None:
-        origin, note = decide_origin(name, released, images)
+        origin, note = decide_origin(name, released, images, said=said)
     report(SHARE_OF_MAKING, "writing")
     with tempfile.TemporaryDirectory(prefix="disentanglement-") as directory:
         path = Path(directory) / "images.npy"

@@ -5,13 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from disentanglement.cli import data_sets
-from disentanglement.datasets.card import Origin
-from disentanglement.datasets.dsprites import SIZES
-from disentanglement.datasets.dsprites_rendering import at_all_positions, mask
 from disentanglement.metrics.catalog import METRICS
 from disentanglement.specs import StepKey
 from disentanglement.storage.directory_store import DirectoryStore
@@ -63,15 +58,6 @@ def test_a_file_is_not_written_over(run: Any, tmp_path: Path) -> None:
     (tmp_path / "there.npz").write_bytes(b"precious")
     assert run("data", "render", "dsprites_full", "-o", tmp_path / "there.npz").code == 2
     assert (tmp_path / "there.npz").read_bytes() == b"precious"
-
-
-def test_a_file_of_our_own_sprites_is_not_taken_for_a_released_one() -> None:
-    packed = np.zeros((np.prod(SIZES), 64, 8), np.uint8)
-    released = data_sets.origin_of("dsprites_full", Path("some.npz"), packed)
-    assert released[0] is Origin.RELEASED
-    start = int(np.ravel_multi_index((0, 2, 5, 7, 0, 0), SIZES))
-    packed[start : start + 1024] = at_all_positions(mask(2, 1.0, float(np.linspace(0, 2 * np.pi, 40)[7])))
-    assert data_sets.origin_of("dsprites_full", Path("some.npz"), packed)[0] is Origin.RENDERED
 
 
 def test_a_sound_store_passes_and_a_damaged_one_does_not(run: Any, dummy_data: str, tmp_path: Path) -> None:
