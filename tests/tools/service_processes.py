@@ -100,13 +100,14 @@ class Stack:
                 service.process.wait()
 
 
-def start_stack(folder: Path) -> Stack:
-    """Starts the four services, one worker each."""
+def start_stack(folder: Path, more: Mapping[str, str] | None = None) -> Stack:
+    """Starts the four services, one worker each, over a store in `folder` unless `more` settings name another."""
     store = folder / "store"
     env = {
         "DISENTANGLEMENT_STORE": str(store),
         "DISENTANGLEMENT_CACHE": str(folder / "cache"),
         **{f"DISENTANGLEMENT_{name.upper()}_WORKERS": "1" for name in WORKERS},
+        **(more or {}),
     }
     started = {name: spawn(name, folder, env) for name in WORKERS}
     services = {name: listening(service) for name, service in started.items()}
