@@ -16,8 +16,10 @@ TORCH_INDEX ?= $(shell cat $(VENV)/torch-index 2>/dev/null)
 # Test processes at once, and further arguments for pytest: make test JOBS=4 PYTEST_ARGS="-k mig --require minio"
 JOBS ?= 2
 PYTEST_ARGS ?=
+# Arguments of make chaos: --rounds N, --every SECONDS, --seed N, --demo (the study of make demo: minutes)
+CHAOS_ARGS ?=
 
-.PHONY: help setup demo test test-wheel check check-format check-types check-layers check-protos check-lock
+.PHONY: help setup demo test chaos test-wheel check check-format check-types check-layers check-protos check-lock
 .PHONY: format proto tools bench lock clean
 
 help: ## List the targets
@@ -31,6 +33,9 @@ demo: $(READY) ## Train four beta-VAEs, score their representations and print th
 test: $(READY) ## Run the tests (with a real MinIO where Go is installed or DISENTANGLEMENT_TEST_S3_* is set)
 	@[[ -n "$${DISENTANGLEMENT_TEST_S3_ENDPOINT:-}" ]] || $(BIN)/python tests/tools/build_tools.py || true
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+chaos: $(READY) ## Kill services and clients while a study runs, and compare its scores (CHAOS_ARGS="--rounds 50 --demo")
+	$(BIN)/python tests/tools/chaos.py $(CHAOS_ARGS)
 
 test-wheel: $(READY) ## Build the wheel and try it in clean virtual environments (needs a package index)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_wheel.py $(PYTEST_ARGS)
