@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from typing import Annotated, Any
 
 import typer
@@ -60,7 +61,13 @@ def root(
 
     [bold]Run a study:[/]            disentangle study run study.yaml
     """
+    signal.signal(signal.SIGTERM, stop_as_ctrl_c_does)
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+
+
+def stop_as_ctrl_c_does(number: int, frame: object) -> None:
+    """SIGTERM leaves as little behind as Ctrl-C: checkpoints are written, services are stopped."""
+    raise KeyboardInterrupt
 
 
 app.command("demo", rich_help_panel=START)(demo.demo)

@@ -52,18 +52,24 @@ def up(
 
 def down(as_json: JsonOption = False) -> None:
     """Stop the services: running steps checkpoint, and `disentangle up` goes on with
-    them. Called twice is harmless.
+    them. Called twice is harmless. What a killed demo left running is stopped, too.
     """
-    from disentanglement.cli.local_services import LocalServices
-    from disentanglement.cli.progress_bar import bar
-
-    services = LocalServices(state_directory() / "services")
-    with services.locked(), bar("stopping services", shown=bool(services.running())):
-        stopped = services.stop()
+    stopped = [service for name in ("services", "demo") for service in _stop(name)]
     if as_json:
         print_json({"stopped": stopped})
     else:
         say(f"stopped: {', '.join(stopped)}" if stopped else "no services are running")
+
+
+def _stop(name: str) -> list[str]:
+    from disentanglement.cli.local_services import LocalServices
+    from disentanglement.cli.progress_bar import bar
+
+    services = LocalServices(state_directory() / name)
+    if not services.running():
+        return []
+    with services.locked(wait=False), bar("stopping services"):
+        return services.stop()
 
 
 def bring_up(services: LocalServices, setup: Setup) -> None:

@@ -27,8 +27,10 @@ def check(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from disentanglement.storage.checking import check_store
 
     opened = Place.of(store).open()
-    with bar("verifying digests"):
-        report = check_store(opened)
+    with bar("verifying digests") as update:
+        report = check_store(
+            opened, progress=lambda done, total: update(done / total, f"{done:,} of {total:,} manifests")
+        )
     findings = [{"key": str(finding.key), "problem": finding.problem} for finding in report.findings]
     if as_json:
         print_json({"manifests": report.manifests, "files": report.files, "findings": findings})

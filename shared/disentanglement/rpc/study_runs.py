@@ -179,7 +179,7 @@ class StudyRuns:
             run.committed = set(await asyncio.to_thread(run.ledger.committed, run.plan))
             run.failed = set(await asyncio.to_thread(run.ledger.failed, run.plan))
             run.running.clear()
-            workers = sum(self._capacity.values())
+            workers = max(self._capacity.values())  # the services may share one machine
             driver = Driver(run.plan, run.ledger, run_item, capacity=self._capacity, watch=run.hear, workers=workers)
             await driver.run()
         except Unavailable as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from disentanglement.errors import ArtifactNotFound, CorruptArtifact
@@ -13,6 +13,9 @@ from disentanglement.storage.data_sets import find_data_set, images_key, images_
 from disentanglement.storage.keys import CodesManifestKey, DatasetKey, Key, ManifestKey
 from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import Measured, Store, check, measure_object
+
+Progress = Callable[[int, int], None]
+"""(manifests verified, manifests in all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +35,24 @@ class Report:
     findings: tuple[Finding, ...]
 
 
-def check_store(store: Store) -> Report:
+def silent(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def check_store(store: Store, *, progress: Progress = silent) -> Report:
     """Read everything that a manifest names and compare sizes and digests."""
-    manifests = files = 0
+    files = 0
     findings: list[Finding] = []
-    for key in _manifests(store):
-        manifests += 1
+    manifests = list(_manifests(store))
+    for position, key in enumerate(manifests):
+        progress(position, len(manifests))
         try:
             for file, wanted in _named(store, key).items():
                 files += 1
                 check(file, wanted, measure_object(store, file))
         except (ArtifactNotFound, CorruptArtifact) as error:
             findings.append(Finding(key, str(error)))
-    return Report(manifests, files, tuple(findings))
+    return Report(len(manifests), files, tuple(findings))
 
 
 def _manifests(store: Store) -> Iterator[Key]:
