@@ -46,7 +46,7 @@ from disentanglement.studies.pending import StepId, WorkItem
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-PAUSE_S = 1.0
+PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
 CANCEL_GRACE_S = 20.0
 
 
@@ -220,13 +220,24 @@ class Executor:
             await run.update(state=JobState.CANCELLED if cancelled else JobState.QUEUED, error=Cancelled("cancelled"))
             raise
         except DisentanglementError as error:
-            await asyncio.to_thread(self._write_failure, run.job, error)
+            error = await self._written_down(run.job, error)
             await run.update(state=JobState.FAILED, error=error, ended=self._now())
         finally:
             del self._runs[item.id]
 
+    async def _written_down(self, job: Job, error: DisentanglementError) -> DisentanglementError:
+        """The error; where it can't be written, that the store is away, so that whoever asked asks again."""
+        try:
+            await asyncio.to_thread(self._write_failure, job, error)
+        except Unavailable as away:
+            log.warning("failure not written", extra={"step_key": str(job.item.key), "cause": str(error)})
+            return away
+        return error
+
     async def _attempts(self, run: _Run) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
+        """Tries again what was lost on the way. A store that is away is waited for: that is no fault of the step."""
+        tries = lost = 0
+        while True:
             try:
                 await self._attempt(run)
                 return
@@ -234,10 +245,12 @@ class Executor:
                 raise
             except (Unavailable, Interrupted) as error:
                 cause: DisentanglementError = error
+            tries += 1
+            lost += await asyncio.to_thread(self._store_answers, run.job.item)
+            if lost == ATTEMPTS:
+                raise TrainingFailed(f"failed {ATTEMPTS} times, at last with: {cause}") from cause
             log.warning("step is tried again", extra={"step_key": str(run.job.item.key), "cause": str(cause)})
-            if attempt < ATTEMPTS:
-                await asyncio.sleep(PAUSE_S * attempt)
-        raise TrainingFailed(f"failed {ATTEMPTS} times, at last with: {cause}") from cause
+            await asyncio.sleep(min(PAUSE_S * tries, LONGEST_PAUSE_S))
 
     async def _attempt(self, run: _Run) -> None:
         loop = asyncio.get_running_loop()
@@ -291,3 +304,10 @@ class Executor:
 
     def _is_committed(self, item: WorkItem) -> bool:
         return self._store.head(ManifestKey(item.step, item.key)) is not None
+
+    def _store_answers(self, item: WorkItem) -> bool:
+        try:
+            self._is_committed(item)
+        except Unavailable:
+            return False
+        return True

@@ -90,15 +90,18 @@ class WorkerPool:
             process = self._idle.pop()
             if process.returncode is None:
                 return process
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "disentanglement.steps.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._env,
-            limit=LINE_LIMIT,
-        )
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "disentanglement.steps.worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=self._env,
+                limit=LINE_LIMIT,
+            )
+        except OSError as error:  # no memory, or too many files or processes: later there may be fewer
+            raise Unavailable(f"no worker process can be started: {error}") from error
 
 
 def environment(**settings: str) -> dict[str, str]:
