@@ -1,10 +1,7 @@
 """Disentangle: train many small VAEs, extract their representations, score and compare them.
 
-    model = disentanglement.train(spec)              # needs the extra `train`
-    model = disentanglement.load("STUDY:42")
-    mean, logvar = model.encode(images)
-    scores = disentanglement.score(codes, factors, metrics=["mig", "dci"])
-    client = disentanglement.Client("127.0.0.1:50050")  # needs the extra `client`
+`train` and `load` give models that encode and decode (extra `train`), `score` takes arrays, and `Client` talks to the
+services (extra `client`).
 """
 
 from __future__ import annotations
