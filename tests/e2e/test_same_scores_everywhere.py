@@ -32,6 +32,8 @@ from disentanglement.storage.store import Store
 from disentanglement.studies.plan import Plan, expand_study
 from disentanglement.studies.records import submit_study
 
+pytestmark = pytest.mark.timeout(300)
+
 PROJECT = "default"
 NUMBERS = ["number", "representation", "metric", "key", "value", "train_key", "postprocess_key", "evaluate_key"]
 NUM_STEPS = 2 + 2 * 2 + 2 * 2 * 4

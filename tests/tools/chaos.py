@@ -93,13 +93,14 @@ class Small:
 
     folder: Folder
     file: Path
+    workers: int
     services: LocalServices = field(init=False)
     setup: Setup = field(init=False)
 
     def __post_init__(self) -> None:
         self.services = LocalServices(self.folder.path / "services")
         self.services.directory.mkdir()
-        self.setup = Setup(str(self.folder.store), free_ports(), workers=2)
+        self.setup = Setup(str(self.folder.store), free_ports(), self.workers)
         self.services.write(self.setup)
         self.revive()
         self.services.wait(self.setup)
@@ -124,6 +125,7 @@ class Demo:
     """`disentangle demo`, which looks after its services itself."""
 
     folder: Folder
+    workers: int
     services: LocalServices = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +133,7 @@ class Demo:
 
     def client(self) -> Sequence[str]:
         """See `Arena`."""
-        return [*COMMAND, "demo", "--json"]
+        return [*COMMAND, "demo", "--json", "--workers", str(self.workers)]
 
     def revive(self) -> None:
         """Nothing to do: the command sees to it."""
@@ -256,40 +258,40 @@ def small_study() -> StudySpec:
     return tiny_steps.study(metrics=quick, model__training_steps=TINY_STEPS)
 
 
-def run_undisturbed(folder: Folder, study: StudySpec) -> Numbers:
+def run_undisturbed(folder: Folder, study: StudySpec, workers: int) -> Numbers:
     """Without services, in one command that nobody kills."""
     file = folder.path / "study.yaml"
     file.write_text(json.dumps(canonical(study)))  # JSON is YAML
-    process = start([*COMMAND, "study", "run", str(file), "--workers", "2"], folder)
+    process = start([*COMMAND, "study", "run", str(file), "--workers", str(workers)], folder)
     if process.wait() != 0:
         raise Different(f"the undisturbed run failed:\n{tail(folder)}")
     return Numbers.of(folder, study)
 
 
 @contextmanager
-def arena_of(folder: Folder, study: StudySpec, *, demo: bool) -> Iterator[Arena]:
+def arena_of(folder: Folder, study: StudySpec, *, demo: bool, workers: int) -> Iterator[Arena]:
     """The services, stopped at the end."""
     file = folder.path / "study.yaml"
     file.write_text(json.dumps(canonical(study)))
-    arena: Arena = Demo(folder) if demo else Small(folder, file)
+    arena: Arena = Demo(folder, workers) if demo else Small(folder, file, workers)
     try:
         yield arena
     finally:
         arena.close()
 
 
-def prove(root: Path, *, rounds: int, every_s: float, seed: int, demo: bool) -> str:
+def prove(root: Path, *, rounds: int, every_s: float, seed: int, demo: bool, workers: int) -> str:
     """The whole proof; one line that says what was done. Raises `Different`."""
     began, study = time.monotonic(), demo_study() if demo else small_study()
     imported = root / "imported"
     obtain(DirectoryStore(imported), study.model.dataset.name, released=None, report=lambda share, note: None)
     say(f"an undisturbed run of {study.name}")
-    expected = run_undisturbed(fresh(root / "undisturbed", imported), study)
+    expected = run_undisturbed(fresh(root / "undisturbed", imported), study, workers)
     chaos = Chaos(rounds, every_s, random.Random(seed))
     while chaos.left:
         folder = fresh(root / f"disturbed-{chaos.runs}", imported)
         say(f"run {chaos.runs + 1} of {study.name} through the four services, {chaos.left} rounds to go")
-        with arena_of(folder, study, demo=demo) as arena:
+        with arena_of(folder, study, demo=demo, workers=workers) as arena:
             chaos.disturb(arena, folder)
         compare(expected, Numbers.of(folder, study))
     kills = ", ".join(f"{victim} {chaos.kills[victim]}" for victim in VICTIMS)
@@ -319,11 +321,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two kills, on average (default: 3)")
     parser.add_argument("--seed", type=int, default=None, help="of the victims and moments (default: a random one)")
     parser.add_argument("--demo", action="store_true", help="the study and the command of `make demo`: takes minutes")
+    parser.add_argument("--workers", type=int, default=2, help="steps of one kind at once (default: 2)")
     options = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     root = Path(tempfile.mkdtemp(prefix="disentanglement-chaos-"))
     try:
-        line = prove(root, rounds=options.rounds, every_s=options.every, seed=seed, demo=options.demo)
+        line = prove(
+            root,
+            rounds=options.rounds,
+            every_s=options.every,
+            seed=seed,
+            demo=options.demo,
+            workers=options.workers,
+        )
     except Different as difference:
         sys.stderr.write(f"chaos: FAILED with seed {seed}, see {root}: {difference}\n")
         return 1

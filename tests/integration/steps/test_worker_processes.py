@@ -33,6 +33,8 @@ from disentanglement.storage.commit import committed
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.studies.pending import WorkItem
 
+pytestmark = pytest.mark.timeout(300)
+
 SOON_S, POLL_S = 60.0, 0.05
 LENGTH = 160
 """Training steps: a second and more, so that there is a middle to be stopped in."""
