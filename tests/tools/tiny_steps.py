@@ -14,8 +14,9 @@ from crashing_step import CrashingStore
 from disentanglement.cli.data_sets import obtain
 from disentanglement.specs import StudySpec, parse_spec
 from disentanglement.specs.parsing import with_paths
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult, item_from_plain
-from disentanglement.steps.run import StepContext, run_step
+from disentanglement.steps.run import run_step
 from disentanglement.storage.commit import find_manifest, list_committed
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.store import Store

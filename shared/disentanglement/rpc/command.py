@@ -13,9 +13,9 @@ from disentanglement.errors import ArtifactNotFound, DisentanglementError, SpecE
 from disentanglement.rpc.server import Listening, Service, add_listen_options, listening_from, serve
 from disentanglement.rpc.settings import ServiceSettings, configure_logging
 from disentanglement.specs import Step
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.ledger import StudyLedger
 from disentanglement.steps.one_shot import ExitCode, Group, parse_numbers, run_group
-from disentanglement.steps.run import StepContext
 from disentanglement.storage.settings import STORE_VARIABLE
 
 USAGE = 2

@@ -11,10 +11,10 @@ from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress as Share
 from disentanglement.metrics.sampling import GridRepresentation
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, StepKey, TrainSpec, parse_spec
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.once import Computed, compute_once
 from disentanglement.steps.progress import Progress
-from disentanglement.steps.run import StepContext
 from disentanglement.steps.uploads import CELL as UPLOADED
 from disentanglement.steps.uploads import open_arrays
 from disentanglement.storage.cache import Cache

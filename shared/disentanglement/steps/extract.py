@@ -11,8 +11,8 @@ from disentanglement.models.encoding import encode_all
 from disentanglement.models.model import Model
 from disentanglement.models.threads import contract_threads
 from disentanglement.specs import TrainSpec, parse_spec
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.progress import Progress
-from disentanglement.steps.run import StepContext
 from disentanglement.steps.train import WEIGHTS
 from disentanglement.storage.cache import Cache
 from disentanglement.storage.codes import codes_digest, put_codes

@@ -9,8 +9,8 @@ from pathlib import Path
 from disentanglement.errors import StepNotCommitted
 from disentanglement.models.model import Model
 from disentanglement.specs import StepKey, TrainSpec, parse_spec, step_key
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.progress import Report, silent
-from disentanglement.steps.run import StepContext
 from disentanglement.steps.support import require
 from disentanglement.steps.train import WEIGHTS
 from disentanglement.steps.train import train as train_step

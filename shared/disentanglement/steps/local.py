@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from disentanglement.specs import STEPS
+from disentanglement.steps.context import DEVICE_VARIABLE
 from disentanglement.steps.driver import Driver, StudyEvent
 from disentanglement.steps.ledger import StudyLedger
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.pool import WorkerPool
 from disentanglement.steps.progress import Report
-from disentanglement.steps.run import DEVICE_VARIABLE
 from disentanglement.studies.pending import WorkItem
 from disentanglement.studies.plan import Plan
 from disentanglement.studies.progress import StudySnapshot

@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from disentanglement.specs import THREADS_PER_STEP, StepKey, StepSpec, canonical, step_key
 from disentanglement.specs.canonical import contract_version, step_of
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
-from disentanglement.steps.run import StepContext
 from disentanglement.storage.commit import Attempt, commit, committed, compare
 from disentanglement.storage.manifests import Manifest
 

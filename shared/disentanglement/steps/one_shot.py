@@ -20,9 +20,10 @@ from disentanglement.errors import (
 )
 from disentanglement.specs import Step, StepKey
 from disentanglement.specs.canonical import contract_version
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.driver import TERMINAL
 from disentanglement.steps.ledger import StudyLedger
-from disentanglement.steps.run import StepContext, run_step
+from disentanglement.steps.run import run_step
 from disentanglement.storage.failures import failure
 from disentanglement.studies.pending import WorkItem, steps_of
 from disentanglement.studies.plan import PlanCell, PlannedModel

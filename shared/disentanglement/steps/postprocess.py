@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from disentanglement.errors import NotBuiltYet, StepNotCommitted
 from disentanglement.specs import PostprocessSpec, StepKey, TrainSpec, parse_spec
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.once import Computed, compute_once
-from disentanglement.steps.run import StepContext
 from disentanglement.storage.codes import find_codes
 from disentanglement.storage.commit import Attempt, committed
 from disentanglement.storage.keys import CodesManifestKey

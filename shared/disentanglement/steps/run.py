@@ -2,42 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
-
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, TrainSpec
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
-from disentanglement.steps.progress import Report, ShouldStop, never, silent
-from disentanglement.storage.settings import cache_directory, open_store
-from disentanglement.storage.store import Store
 from disentanglement.studies.pending import WorkItem
-
-DEVICE_VARIABLE = "DISENTANGLEMENT_DEVICE"
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """Where things are and who listens; no number depends on it."""
-
-    store: Store
-    cache: Path
-    device: str = "cpu"
-    report: Report = silent
-    should_stop: ShouldStop = never
-    recompute: bool = False
-    """Compute the step again although it is committed, and compare the contents."""
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
-        """From DISENTANGLEMENT_STORE, DISENTANGLEMENT_CACHE and DISENTANGLEMENT_DEVICE."""
-        return cls(open_store(env=env), cache_directory(env), env.get(DEVICE_VARIABLE, "cpu"))
-
-    def replace(self, **changes: Any) -> Self:
-        """The same context with some members changed."""
-        return dataclasses.replace(self, **changes)
 
 
 def run_step(item: WorkItem, context: StepContext) -> StepResult:

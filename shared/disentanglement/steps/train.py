@@ -12,11 +12,11 @@ from disentanglement.models.threads import contract_threads
 from disentanglement.models.training import Training
 from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
 from disentanglement.specs import TrainSpec
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.history import History
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.once import Computed, compute_once
 from disentanglement.steps.progress import Progress
-from disentanglement.steps.run import StepContext
 from disentanglement.storage.cache import Cache
 from disentanglement.storage.checkpoints import latest_checkpoint, put_checkpoint
 from disentanglement.storage.commit import Attempt

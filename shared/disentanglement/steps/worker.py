@@ -19,9 +19,10 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from disentanglement.errors import DisentanglementError
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import error_to_plain, item_from_plain, line
 from disentanglement.steps.progress import Progress
-from disentanglement.steps.run import StepContext, run_step
+from disentanglement.steps.run import run_step
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from disentanglement.errors import NonFiniteLoss, SpecError
 from disentanglement.specs import StudySpec, parse_spec
 from disentanglement.specs.canonical import CONTRACTS
+from disentanglement.steps.context import StepContext
 from disentanglement.steps.ledger import StudyLedger
 from disentanglement.steps.one_shot import ExitCode, Group, parse_numbers, run_group
-from disentanglement.steps.run import StepContext
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.failures import list_failed
 from disentanglement.studies.pending import steps_of
