@@ -27,7 +27,7 @@ SERVICES = (*WORKERS, "aggregator")
 HOST = "127.0.0.1"
 WRITE_PID = 'echo $$ > "$0" && exec "$@"'
 LOG_TAIL = 2000
-POLL_S = 0.1
+POLL_S, BURIAL_S = 0.1, 5.0
 
 Tick = Callable[[float], None]
 
@@ -147,6 +147,9 @@ class LocalServices:
         for service in left:
             if (pid := self.pid(service)) is not None:
                 _signal_group(pid, signal.SIGKILL)
+        for child in self._children:  # what has ended is buried, not left to the garbage collector
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(BURIAL_S)
         for service in SERVICES:
             self._file(service, "pid").unlink(missing_ok=True)
             self._file(service, "address").unlink(missing_ok=True)
