@@ -123,10 +123,15 @@ def test_sigterm_makes_a_worker_checkpoint_and_the_next_run_goes_on_bit_for_bit(
     assert check_store(DirectoryStore(place.store)).findings == ()
 
 
+TALKATIVE = """
+import os
+from disentanglement.steps import worker
+worker.REPORT_INTERVAL_S = 0.0  # so that it reports once more after its parent is gone
+worker.main(os.environ)
+"""
 PARENT = """
 import subprocess, sys
-worker = subprocess.Popen([sys.executable, "-m", "disentanglement.steps.worker"], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE)
+worker = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 print(worker.pid, flush=True)
 worker.stdin.write(sys.stdin.buffer.readline())
 worker.stdin.flush()
@@ -139,7 +144,7 @@ def test_a_worker_whose_parent_is_killed_checkpoints_and_ends_by_itself(
     place: Place, item: WorkItem, undisturbed: str
 ) -> None:
     env = environment(**place.env(), OMP_NUM_THREADS="1")
-    command = [sys.executable, "-c", PARENT]
+    command = [sys.executable, "-c", PARENT, TALKATIVE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as parent:
         spoken = WorkerProcess(parent)
         assert parent.stdout is not None
