@@ -2,7 +2,7 @@
 
 Run: `python tests/benchmarks/bench_encoding.py [--workers 1] [--points 8192] [--rounds 5]`. The plain loop encodes
 float images in batches of 256 with modules under `no_grad`, with as many intra-op threads as we have workers.
-Images are discs on an empty ground, as sprites are.
+Images are rendered dSprites.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from disentanglement.datasets.dsprites import value_tables
+from disentanglement.datasets.dsprites_rendering import at_all_positions, mask
 from disentanglement.models.data import TrainingData
 from disentanglement.models.encoding import encode_all
 from disentanglement.models.networks import Networks
@@ -25,14 +27,13 @@ from disentanglement.specs import TrainSpec
 NUM_LATENT = 10
 
 
-def discs(num_points: int) -> NDArray[np.uint8]:
-    """Binary images `[P, 64, 64]` of discs of radius 5 to 11."""
-    rng = np.random.default_rng(0)
-    radius, y, x = rng.uniform(5, 11, num_points), *rng.uniform(14, 50, (2, num_points))
-    grid_y, grid_x = np.mgrid[:64, :64]
-    return np.stack([(grid_y - y[i]) ** 2 + (grid_x - x[i]) ** 2 < radius[i] ** 2 for i in range(num_points)]).astype(
-        np.uint8
-    )
+def sprites(num_points: int) -> NDArray[np.uint8]:
+    """Binary images `[P, 64, 64]` of dSprites, drawn from 36 of its 720 sprites at all positions."""
+    _, _, scales, orientations, _, _ = value_tables()
+    forms = [(shape, scale, turn) for shape in range(3) for scale in scales[::2] for turn in orientations[::10]]
+    packed = np.concatenate([at_all_positions(mask(shape, float(scale), float(turn))) for shape, scale, turn in forms])
+    chosen = np.random.default_rng(0).choice(len(packed), num_points, replace=False)
+    return np.unpackbits(packed[chosen], axis=2)
 
 
 def plain_encoder(channels: int) -> nn.Module:
@@ -64,7 +65,7 @@ def our_seconds(networks: Networks, data: TrainingData, workers: int) -> float:
 
 def compare(channels: int, points: int, rounds: int, workers: int) -> None:
     """Prints one line."""
-    pixels = discs(points)
+    pixels = sprites(points)
     stored = np.packbits(pixels, axis=2) if channels == 1 else np.repeat(255 * pixels[..., None], 3, axis=3)
     images_NCHW = torch.from_numpy(pixels[:, None]).float().repeat(1, channels, 1, 1)
     data = TrainingData(stored)
