@@ -102,6 +102,9 @@ class OneOf(Spec):
         """The name of the member that is set."""
         return self.selected[0]
 
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [self.selected]
+
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         described = handler.resolve_ref_schema(handler(schema))
