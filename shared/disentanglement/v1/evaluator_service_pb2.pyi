@@ -481,7 +481,9 @@ global___EvaluateUdrRequest = EvaluateUdrRequest
 
 @typing.final
 class EvaluateUdrResponse(google.protobuf.message.Message):
-    """EvaluateUdrResponse will have the scores."""
+    """EvaluateUdrResponse will have the scores.
+    Number 1 is kept unused for `evaluation`: the scores.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -528,7 +530,9 @@ global___ValidateRequest = ValidateRequest
 
 @typing.final
 class ValidateResponse(google.protobuf.message.Message):
-    """ValidateResponse will have the scores."""
+    """ValidateResponse will have the scores.
+    Number 1 is kept unused for `evaluation`: the scores.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -201,7 +201,9 @@ global___VisualizeRequest = VisualizeRequest
 
 @typing.final
 class VisualizeResponse(google.protobuf.message.Message):
-    """VisualizeResponse will name the pictures."""
+    """VisualizeResponse will name the pictures.
+    Number 1 is kept unused for `visualization`: the pictures.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

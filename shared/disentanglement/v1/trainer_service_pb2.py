@@ -26,7 +26,7 @@ from disentanglement.v1 import job_pb2 as disentanglement_dot_v1_dot_job__pb2
 from disentanglement.v1 import metric_pb2 as disentanglement_dot_v1_dot_metric__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(disentanglement/v1/trainer_service.proto\x12\x12\x64isentanglement.v1\x1a\x1c\x64isentanglement/v1/job.proto\x1a\x1f\x64isentanglement/v1/metric.proto\"w\n\x18\x43reateTrainingJobRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.disentanglement.v1.TrainSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\tJ\x04\x08\x04\x10\x05R\x04pack\"R\n\x19\x43reateTrainingJobResponse\x12\x35\n\x0ctraining_job\x18\x01 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\"%\n\x15GetTrainingJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"O\n\x16GetTrainingJobResponse\x12\x35\n\x0ctraining_job\x18\x01 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\"}\n\x17ListTrainingJobsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.disentanglement.v1.JobState\"k\n\x18ListTrainingJobsResponse\x12\x36\n\rtraining_jobs\x18\x01 \x03(\x0b\x32\x1f.disentanglement.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x18\x43\x61ncelTrainingJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"R\n\x19\x43\x61ncelTrainingJobResponse\x12\x35\n\x0ctraining_job\x18\x01 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\"7\n\x17WatchTrainingJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x8b\x01\n\x18WatchTrainingJobResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x35\n\x0ctraining_job\x18\x02 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\x12(\n\x05terms\x18\x03 \x03(\x0b\x32\x19.disentanglement.v1.Score\"\x8a\x01\n\x19\x43reateReasoningJobRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12=\n\x0erepresentation\x18\x02 \x01(\x0b\x32%.disentanglement.v1.RepresentationRef\x12\x12\n\nrequest_id\x18\x03 \x01(\tJ\x04\x08\x04\x10\x05R\x04spec\"1\n\x1a\x43reateReasoningJobResponseJ\x04\x08\x01\x10\x02R\rreasoning_job2\xc6\x05\n\x0eTrainerService\x12u\n\x11\x43reateTrainingJob\x12,.disentanglement.v1.CreateTrainingJobRequest\x1a-.disentanglement.v1.CreateTrainingJobResponse\"\x03\x90\x02\x02\x12l\n\x0eGetTrainingJob\x12).disentanglement.v1.GetTrainingJobRequest\x1a*.disentanglement.v1.GetTrainingJobResponse\"\x03\x90\x02\x01\x12r\n\x10ListTrainingJobs\x12+.disentanglement.v1.ListTrainingJobsRequest\x1a,.disentanglement.v1.ListTrainingJobsResponse\"\x03\x90\x02\x01\x12p\n\x11\x43\x61ncelTrainingJob\x12,.disentanglement.v1.CancelTrainingJobRequest\x1a-.disentanglement.v1.CancelTrainingJobResponse\x12t\n\x10WatchTrainingJob\x12+.disentanglement.v1.WatchTrainingJobRequest\x1a,.disentanglement.v1.WatchTrainingJobResponse\"\x03\x90\x02\x01\x30\x01\x12s\n\x12\x43reateReasoningJob\x12-.disentanglement.v1.CreateReasoningJobRequest\x1a..disentanglement.v1.CreateReasoningJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(disentanglement/v1/trainer_service.proto\x12\x12\x64isentanglement.v1\x1a\x1c\x64isentanglement/v1/job.proto\x1a\x1f\x64isentanglement/v1/metric.proto\"k\n\x18\x43reateTrainingJobRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.disentanglement.v1.TrainSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"R\n\x19\x43reateTrainingJobResponse\x12\x35\n\x0ctraining_job\x18\x01 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\"%\n\x15GetTrainingJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"O\n\x16GetTrainingJobResponse\x12\x35\n\x0ctraining_job\x18\x01 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\"}\n\x17ListTrainingJobsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.disentanglement.v1.JobState\"k\n\x18ListTrainingJobsResponse\x12\x36\n\rtraining_jobs\x18\x01 \x03(\x0b\x32\x1f.disentanglement.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x18\x43\x61ncelTrainingJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"R\n\x19\x43\x61ncelTrainingJobResponse\x12\x35\n\x0ctraining_job\x18\x01 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\"7\n\x17WatchTrainingJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x8b\x01\n\x18WatchTrainingJobResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x35\n\x0ctraining_job\x18\x02 \x01(\x0b\x32\x1f.disentanglement.v1.TrainingJob\x12(\n\x05terms\x18\x03 \x03(\x0b\x32\x19.disentanglement.v1.Score\"~\n\x19\x43reateReasoningJobRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12=\n\x0erepresentation\x18\x02 \x01(\x0b\x32%.disentanglement.v1.RepresentationRef\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x1c\n\x1a\x43reateReasoningJobResponse2\xc6\x05\n\x0eTrainerService\x12u\n\x11\x43reateTrainingJob\x12,.disentanglement.v1.CreateTrainingJobRequest\x1a-.disentanglement.v1.CreateTrainingJobResponse\"\x03\x90\x02\x02\x12l\n\x0eGetTrainingJob\x12).disentanglement.v1.GetTrainingJobRequest\x1a*.disentanglement.v1.GetTrainingJobResponse\"\x03\x90\x02\x01\x12r\n\x10ListTrainingJobs\x12+.disentanglement.v1.ListTrainingJobsRequest\x1a,.disentanglement.v1.ListTrainingJobsResponse\"\x03\x90\x02\x01\x12p\n\x11\x43\x61ncelTrainingJob\x12,.disentanglement.v1.CancelTrainingJobRequest\x1a-.disentanglement.v1.CancelTrainingJobResponse\x12t\n\x10WatchTrainingJob\x12+.disentanglement.v1.WatchTrainingJobRequest\x1a,.disentanglement.v1.WatchTrainingJobResponse\"\x03\x90\x02\x01\x30\x01\x12s\n\x12\x43reateReasoningJob\x12-.disentanglement.v1.CreateReasoningJobRequest\x1a..disentanglement.v1.CreateReasoningJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,29 +42,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAINERSERVICE'].methods_by_name['WatchTrainingJob']._loaded_options = None
   _globals['_TRAINERSERVICE'].methods_by_name['WatchTrainingJob']._serialized_options = b'\220\002\001'
   _globals['_CREATETRAININGJOBREQUEST']._serialized_start=127
-  _globals['_CREATETRAININGJOBREQUEST']._serialized_end=246
-  _globals['_CREATETRAININGJOBRESPONSE']._serialized_start=248
-  _globals['_CREATETRAININGJOBRESPONSE']._serialized_end=330
-  _globals['_GETTRAININGJOBREQUEST']._serialized_start=332
-  _globals['_GETTRAININGJOBREQUEST']._serialized_end=369
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=371
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=450
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=452
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=577
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=579
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=686
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=688
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=728
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=730
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=812
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=814
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=869
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=872
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=1011
-  _globals['_CREATEREASONINGJOBREQUEST']._serialized_start=1014
-  _globals['_CREATEREASONINGJOBREQUEST']._serialized_end=1152
-  _globals['_CREATEREASONINGJOBRESPONSE']._serialized_start=1154
-  _globals['_CREATEREASONINGJOBRESPONSE']._serialized_end=1203
-  _globals['_TRAINERSERVICE']._serialized_start=1206
-  _globals['_TRAINERSERVICE']._serialized_end=1916
+  _globals['_CREATETRAININGJOBREQUEST']._serialized_end=234
+  _globals['_CREATETRAININGJOBRESPONSE']._serialized_start=236
+  _globals['_CREATETRAININGJOBRESPONSE']._serialized_end=318
+  _globals['_GETTRAININGJOBREQUEST']._serialized_start=320
+  _globals['_GETTRAININGJOBREQUEST']._serialized_end=357
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=359
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=438
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=440
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=565
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=567
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=674
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=676
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=716
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=718
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=800
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=802
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=857
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=860
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=999
+  _globals['_CREATEREASONINGJOBREQUEST']._serialized_start=1001
+  _globals['_CREATEREASONINGJOBREQUEST']._serialized_end=1127
+  _globals['_CREATEREASONINGJOBRESPONSE']._serialized_start=1129
+  _globals['_CREATEREASONINGJOBRESPONSE']._serialized_end=1157
+  _globals['_TRAINERSERVICE']._serialized_start=1160
+  _globals['_TRAINERSERVICE']._serialized_end=1870
 # @@protoc_insertion_point(module_scope)

@@ -280,7 +280,9 @@ global___CreateReasoningJobRequest = CreateReasoningJobRequest
 
 @typing.final
 class CreateReasoningJobResponse(google.protobuf.message.Message):
-    """CreateReasoningJobResponse will have the job."""
+    """CreateReasoningJobResponse will have the job.
+    Number 1 is kept unused for `reasoning_job`: the job.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
