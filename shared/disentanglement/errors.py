@@ -110,6 +110,10 @@ class PermissionDenied(DisentanglementError):
     """The token lacks the right."""
 
 
+class StoreRefused(DisentanglementError):
+    """The store does not let us in (credentials, permissions, no bucket): no step and no caller is to blame."""
+
+
 class Interrupted(DisentanglementError):
     """Asked to stop (SIGTERM, Ctrl-C) with a checkpoint in place: run the same command again."""
 

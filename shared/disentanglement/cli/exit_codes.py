@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 69
     TRY_AGAIN = 75
     DENIED = 77
+    REFUSED = 78
     INTERRUPTED = 130
 
 
@@ -34,6 +35,7 @@ MEANINGS = {
     ExitCode.UNAVAILABLE: "store or service can't be reached: try again",
     ExitCode.TRY_AGAIN: "stopped or busy, checkpoints kept: run it again",
     ExitCode.DENIED: "no token, a wrong one, or one without the right",
+    ExitCode.REFUSED: "the store refuses its credentials, or has no such bucket",
     ExitCode.INTERRUPTED: "Ctrl-C, checkpoints kept: run it again",
 }
 
@@ -50,6 +52,7 @@ BY_ERROR: dict[type[errors.DisentanglementError], ExitCode] = {
     errors.Interrupted: ExitCode.TRY_AGAIN,
     errors.Unauthenticated: ExitCode.DENIED,
     errors.PermissionDenied: ExitCode.DENIED,
+    errors.StoreRefused: ExitCode.REFUSED,
 }
 """The nearest class above an error counts; what is not named has failed for good."""
 

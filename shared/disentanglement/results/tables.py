@@ -6,6 +6,7 @@ A refresh lists what is committed and reads only the manifests that the table do
 from __future__ import annotations
 
 import io
+import logging
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from disentanglement.errors import ArtifactNotFound
+from disentanglement.errors import ArtifactNotFound, StoreRefused
 from disentanglement.specs import StepKey, canonical
 from disentanglement.specs.steps import EvaluateSpec
 from disentanglement.storage.commit import list_committed
@@ -22,6 +23,8 @@ from disentanglement.storage.keys import ManifestKey, TableKey
 from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import Store
 from disentanglement.studies.plan import Plan, PlanCell, PlannedModel, PlannedRepresentation
+
+logger = logging.getLogger(__name__)
 
 ORDER = ["number", "representation", "metric", "key"]
 READERS = 16
@@ -68,7 +71,7 @@ def cell_table(store: Store, project: str, cell: PlanCell) -> pd.DataFrame:
     )
     table = fresh if known.empty else pd.concat([known, fresh], ignore_index=True)
     table = table.sort_values(ORDER, ignore_index=True)
-    store.put(key, to_parquet(table))
+    _keep(store, key, table)
     return table
 
 
@@ -160,6 +163,14 @@ def _manifests(store: Store, scores: list[PlannedScore]) -> Iterator[tuple[Plann
 def _versions(manifest: Manifest) -> dict[str, Any]:
     versions = manifest.provenance.get("versions")
     return versions if isinstance(versions, dict) else {}
+
+
+def _keep(store: Store, key: TableKey, table: pd.DataFrame) -> None:
+    """For the next reader; who may only read reads all the same."""
+    try:
+        store.put(key, to_parquet(table))
+    except StoreRefused:
+        logger.info("table_not_kept", extra={"key": str(key)}, exc_info=True)
 
 
 def _read(store: Store, key: TableKey) -> pd.DataFrame:

@@ -144,8 +144,7 @@ def committed(store: Store, step: Step, step_key: StepKey, *, verify_digests: bo
     """The manifest of a step that is done, None for one that is not.
 
     Raises:
-        CorruptArtifact: the manifest stands, but a file that it names is missing, or has another size (or
-        another
+        CorruptArtifact: the manifest stands, but a file that it names is missing, or has another size (or another
             digest, which is looked at with `verify_digests` only). `withdraw` lets the step run again.
     """
     manifest = find_manifest(store, step, step_key)

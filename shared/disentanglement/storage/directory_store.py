@@ -21,8 +21,8 @@ from typing import IO, BinaryIO
 from disentanglement.errors import (
     ArtifactNotFound,
     DisentanglementError,
-    PermissionDenied,
     SpecError,
+    StoreRefused,
     Unavailable,
 )
 from disentanglement.storage.keys import Key, parse_key
@@ -202,6 +202,6 @@ def _ours(error: OSError) -> type[DisentanglementError]:
         case errno.ENOENT | errno.ENOTDIR | errno.EISDIR:
             return ArtifactNotFound
         case errno.EACCES | errno.EPERM | errno.EROFS:
-            return PermissionDenied
+            return StoreRefused
         case _:
             return Unavailable

@@ -24,8 +24,8 @@ from disentanglement.errors import (
     ArtifactNotFound,
     DeadlineExceeded,
     DisentanglementError,
-    PermissionDenied,
     SpecError,
+    StoreRefused,
     Unavailable,
 )
 from disentanglement.storage.keys import Key, ProbeKey, new_attempt, parse_key
@@ -37,8 +37,9 @@ PART_BYTES = 8 << 20
 """Larger objects are sent in parts of this size; a part has the connect timeout to be sent in."""
 
 _PASSING = (429, 500, 502, 503, 504)
-_MISSING = ("NoSuchKey", "NoSuchBucket", "ResourceNotFound")
+_MISSING = ("NoSuchKey", "ResourceNotFound")
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
+_NO_BUCKET = "NoSuchBucket"
 _EXISTS = "PreconditionFailed"
 _SEND_AGAIN = ("ConditionalRequestConflict", "OperationAborted", "NoSuchUpload")
 """Answers to a race, or to a repeated request whose first reply was lost: the same call may go through."""
@@ -261,11 +262,11 @@ def _translated(what: object) -> Iterator[None]:
 def _ours(error: MinioException | HTTPError) -> tuple[type[DisentanglementError], str]:
     match error:
         case S3Error():
-            return _by_answer(error.code or "", error.response.status), f"{error.code}: {error.message}"
+            return _explained(error.code or "", error.response.status, f"{error.code}: {error.message}")
         case ServerError():
-            return _by_answer("", error.status_code), f"the store answered {error.status_code}"
+            return _explained("", error.status_code, f"the store answered {error.status_code}")
         case InvalidResponseError():
-            return _by_answer("", error._code), f"the store answered {error._code}, and not as S3 does"
+            return _explained("", error._code, f"the store answered {error._code}, and not as S3 does")
         case MaxRetryError(reason=HTTPTimeoutError()) | HTTPTimeoutError():
             return DeadlineExceeded, "no answer in time"
         case MaxRetryError():
@@ -274,9 +275,20 @@ def _ours(error: MinioException | HTTPError) -> tuple[type[DisentanglementError]
             return Unavailable, f"no answer: {error}"
 
 
+def _explained(code: str, status: int, message: str) -> tuple[type[DisentanglementError], str]:
+    """What to do is said with an answer that no other try will change."""
+    if code == _NO_BUCKET:
+        return StoreRefused, f"{message} (make it, e.g. with `mc mb`, or name another in DISENTANGLEMENT_STORE)"
+    kind = _by_answer(code, status)
+    if kind is StoreRefused:
+        names = "DISENTANGLEMENT_S3_ACCESS_KEY, DISENTANGLEMENT_S3_SECRET_KEY"
+        return kind, f"{message} (look at {names} and at what that key may do)"
+    return kind, message
+
+
 def _by_answer(code: str, status: int) -> type[DisentanglementError]:
     if code in _MISSING:
         return ArtifactNotFound
     if code in _REFUSED or status in (401, 403):
-        return PermissionDenied
+        return StoreRefused
     return Unavailable

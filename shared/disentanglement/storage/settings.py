@@ -65,7 +65,7 @@ def open_store(where: str | None = None, env: Mapping[str, str] | None = None) -
 
     Raises:
         SpecError: the place or an option cannot be understood, or the bucket ignores conditional writes.
-        Unavailable, PermissionDenied: the store cannot be reached, or not with these credentials.
+        Unavailable, StoreRefused: the store cannot be reached; not with these credentials, or has no such bucket.
     """
     env = os.environ if env is None else env
     where = where or env.get(STORE_VARIABLE, "")

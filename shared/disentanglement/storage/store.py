@@ -38,7 +38,7 @@ class Leftover:
 
 
 class Store(Protocol):
-    """Whole objects under keys. Every method may raise `Unavailable` or `PermissionDenied`."""
+    """Whole objects under keys. Every method may raise `Unavailable` or `StoreRefused`."""
 
     def put(self, key: Key, data: bytes, *, if_absent: bool = False) -> bool:
         """Write an object; a reader sees all of it or the one before, never a part.

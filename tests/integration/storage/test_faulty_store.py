@@ -10,10 +10,9 @@ from crashing_step import FILES, KEY, LENGTH, Outcome, run_step
 from fault_proxy import Fault, FaultProxy, Request, fault_proxy
 
 from disentanglement.errors import (
-    ArtifactNotFound,
     DeadlineExceeded,
-    PermissionDenied,
     SpecError,
+    StoreRefused,
     Unavailable,
 )
 from disentanglement.specs import StepKey
@@ -222,7 +221,7 @@ def test_the_proof_of_conditional_writes_survives_a_fault(
 def test_wrong_credentials_are_refused_without_showing_them(
     open_bucket: OpenBucket, bucket_settings: S3Settings, wrong: dict[str, str]
 ) -> None:
-    with pytest.raises(PermissionDenied) as raised:
+    with pytest.raises(StoreRefused) as raised:
         open_bucket(**wrong)
     told = f"{raised.value} {raised.value.__cause__} {bucket_settings!r} {open_bucket()!r}"
     for secret in (*wrong.values(), bucket_settings.secret_key, bucket_settings.access_key):
@@ -230,7 +229,7 @@ def test_wrong_credentials_are_refused_without_showing_them(
 
 
 def test_a_bucket_that_does_not_exist_is_named(open_bucket: OpenBucket) -> None:
-    with pytest.raises(ArtifactNotFound, match="NoSuchBucket"):
+    with pytest.raises(StoreRefused, match=r"NoSuchBucket.*mc mb"):
         open_bucket(bucket="there-is-no-such-bucket")
 
 

@@ -40,3 +40,5 @@ def test_some_codes_by_hand() -> None:
     assert exit_code_of(errors.ArtifactNotFound("x")) == 3
     assert exit_code_of(NonFiniteLoss(7)) == 4
     assert exit_code_of(errors.DeadlineExceeded("x")) == 69
+    assert exit_code_of(errors.PermissionDenied("x")) == 77
+    assert exit_code_of(errors.StoreRefused("x")) == 78

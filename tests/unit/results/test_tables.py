@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from disentanglement.errors import ArtifactConflict
+from disentanglement.errors import ArtifactConflict, StoreRefused
 from disentanglement.results.encoding import aggregated_row, column_json, train_config
 from disentanglement.results.tables import planned_scores, study_table, wide
 from disentanglement.specs import StepKey, StepSpec, StudySpec, TrainSpec, canonical, parse_spec
 from disentanglement.storage.commit import Attempt, commit, committed
 from disentanglement.storage.directory_store import DirectoryStore
-from disentanglement.storage.keys import Key
+from disentanglement.storage.keys import Key, TableKey
 from disentanglement.studies.pending import WorkItem, steps_of
 from disentanglement.studies.plan import Plan, PlannedModel, expand_study
 from disentanglement.studies.records import load_plan, load_study, submit_study
@@ -123,6 +123,18 @@ def test_a_refresh_reads_only_what_is_new(store: CountingStore) -> None:
     table = study_table(store, "default", plan)
     assert sum("manifests/evaluate" in key for key in store.read) == 1
     assert len(table) == 4
+
+
+def test_who_may_only_read_gets_the_table_all_the_same(tmp_path: Path) -> None:
+    class ReadOnly(DirectoryStore):
+        def put(self, key: Key, data: bytes, *, if_absent: bool = False) -> bool:
+            if isinstance(key, TableKey):
+                raise StoreRefused(f"{key}: AccessDenied")
+            return super().put(key, data, if_absent=if_absent)
+
+    store, plan = ReadOnly(tmp_path), a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    assert len(study_table(store, "default", plan)) == 3
 
 
 def test_a_metric_that_is_no_longer_asked_for_leaves_the_table(store: CountingStore) -> None:

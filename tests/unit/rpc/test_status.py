@@ -93,6 +93,7 @@ def test_every_error_class_has_a_status_code() -> None:
         (errors.CorruptArtifact, grpc.StatusCode.DATA_LOSS),
         (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
         (errors.PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
+        (errors.StoreRefused, grpc.StatusCode.FAILED_PRECONDITION),
     ],
 )
 def test_situations_have_the_codes_that_the_protocol_promises(

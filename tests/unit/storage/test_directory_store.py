@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from disentanglement.errors import PermissionDenied, Unavailable
+from disentanglement.errors import StoreRefused, Unavailable
 from disentanglement.specs import StepKey
 from disentanglement.storage import prefixes
 from disentanglement.storage.directory_store import DirectoryStore
@@ -63,9 +63,9 @@ def test_a_writer_that_fails_leaves_nothing(store: DirectoryStore) -> None:
     assert store.head(KEY) is None
 
 
-def test_a_directory_that_may_not_be_written_is_permission_denied(store: DirectoryStore) -> None:
+def test_a_directory_that_may_not_be_written_refuses(store: DirectoryStore) -> None:
     denied = PermissionError(errno.EACCES, "Permission denied")
-    with mock.patch.object(os, "replace", side_effect=denied), pytest.raises(PermissionDenied, match="names/n"):
+    with mock.patch.object(os, "replace", side_effect=denied), pytest.raises(StoreRefused, match="names/n"):
         store.put(KEY, b"x")
 
 
