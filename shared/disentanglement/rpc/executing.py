@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from disentanglement.errors import Unavailable
+from disentanglement.errors import ResourceExhausted, Unavailable
 from disentanglement.specs import Step
 from disentanglement.steps.executor import Executor
 from disentanglement.steps.pool import WorkerPool
@@ -37,7 +37,7 @@ class Executing:
     async def _resume(self, projects: list[str]) -> None:
         try:
             await self.executor.resume(projects)
-        except Unavailable as error:
+        except (ResourceExhausted, Unavailable) as error:
             log.warning("unfinished jobs wait until somebody asks", extra={"cause": str(error)})
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from disentanglement.errors import (
     Cancelled,
@@ -48,6 +50,10 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
 CANCEL_GRACE_S = 20.0
+RESUME_PAUSE_S, RESUME_TRIES = 10.0, 8640
+"""For a day, a full queue or a store that is away keeps nobody's unfinished job from being taken up again."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,12 @@ class _Run:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.projects = {job.project}
+        """Who wants it; it is stopped when nobody does."""
         self.changed = asyncio.Condition()
         self.task: asyncio.Task[None] | None = None
+        self.is_ending = False
+        """Nobody can join any more."""
 
     async def update(self, **changes: object) -> None:
         """The next revision, told to the watchers."""
@@ -79,6 +89,21 @@ class _Run:
         async with self.changed:
             self.job = replace(self.job, revision=self.job.revision + 1, **changes)  # type: ignore[arg-type]
             self.changed.notify_all()
+
+    async def fail(self, error: DisentanglementError, ended: datetime) -> None:
+        """The last revision of a run that came to nothing."""
+        if self.job.state is JobState.QUEUED:
+            await self.update(state=JobState.RUNNING)
+        await self.update(state=JobState.FAILED, error=error, ended=ended)
+
+    async def stop(self) -> None:
+        """Cancels what runs, once, and waits for its end."""
+        if self.task is None:
+            return
+        if not self.is_ending:
+            self.is_ending = True
+            self.task.cancel()
+        await asyncio.wait([self.task])
 
     async def newer_than(self, revision: int) -> Job:
         """The job once it has changed since `revision`, or is final."""
@@ -112,12 +137,13 @@ class Executor:
             ResourceExhausted: the queue is full; nothing was written.
             Unavailable: this service is draining, or the store is away.
         """
-        if (run := self._runs.get(item.id)) is not None:
-            await self._remember(item, project)
-            return replace(run.job, project=project)
+        if (job := await self._joined(item, project)) is not None:
+            return job
         if await asyncio.to_thread(is_complete, self._store, item):
             await asyncio.to_thread(self._remember_once, item, project)
             return Job(project, item, JobState.SUCCEEDED, self._now())
+        if (job := await self._joined(item, project)) is not None:  # somebody was faster
+            return job
         if self._draining:
             raise Unavailable("this server is draining; ask again in a moment")
         self._pool.check_room(len(self._runs))
@@ -125,9 +151,10 @@ class Executor:
         try:
             await self._remember(item, project)
         except BaseException:
-            del self._runs[item.id]
+            self._forget(run)
             raise
         run.task = asyncio.create_task(self._work(run))
+        run.task.add_done_callback(lambda task: self._ended(run, task))
         return run.job
 
     async def get(self, project: str, step: Step, key: StepKey) -> Job:
@@ -137,10 +164,10 @@ class Executor:
             ArtifactNotFound: nobody of this project asked for the step.
         """
         run = self._runs.get((step, key))
-        if run is not None and run.job.project == project:
-            return run.job
+        if run is not None and project in run.projects:
+            return replace(run.job, project=project)
         record = await asyncio.to_thread(get_job, self._store, project, step, key)
-        return replace(run.job, project=project) if run is not None else await asyncio.to_thread(self._stored, record)
+        return await asyncio.to_thread(self._stored, record)
 
     async def jobs(self, project: str, step: Step) -> list[StepKey]:
         """Keys of the jobs that a project asked for, in order."""
@@ -150,11 +177,14 @@ class Executor:
         """The job now, then each later revision until its state is final. `after` is the last revision seen."""
         job = await self.get(project, step, key)
         run = self._runs.get((step, key))
-        if run is None:
+        if run is None or project not in run.projects:
             yield job
             return
         while True:
             job = replace(await run.newer_than(after), project=project)
+            if project not in run.projects:  # it goes on for others
+                yield replace(await self.get(project, step, key), revision=job.revision)
+                return
             yield job
             after = job.revision
             if job.state.is_final:
@@ -172,28 +202,32 @@ class Executor:
         return await self.get(project, step, key)
 
     async def cancel(self, project: str, step: Step, key: StepKey) -> Job:
-        """Stops the job for good, with a checkpoint in place; cancelling a finished job changes nothing."""
+        """Stops the job for good, with a checkpoint in place; cancelling a finished job changes nothing.
+
+        A step that other projects want too goes on for them.
+        """
         job = await self.get(project, step, key)
         if job.state.is_final:
             return job
         await asyncio.to_thread(cancel_job, self._store, project, step, key)
         run = self._runs.get((step, key))
-        if run is not None and run.task is not None:
-            run.task.cancel()
-            await asyncio.wait([run.task])
+        if run is not None and run.projects > {project}:
+            run.projects.remove(project)
+            await run.update()
+        elif run is not None and project in run.projects:
+            await run.stop()
         return await self.get(project, step, key)
 
     async def resume(self, projects: list[str]) -> None:
-        """Starts what a former process left unfinished."""
+        """Starts what a former process left unfinished, one job after the other as there is room.
+
+        Raises:
+            ResourceExhausted, Unavailable: the queue was full, or the store away, for `RESUME_TRIES` tries on end.
+        """
         for project in projects:
             for step in self._steps:
-                done = await asyncio.to_thread(list_committed, self._store, step)
-                for key in await self.jobs(project, step):
-                    if key in done:
-                        continue
-                    job = await self.get(project, step, key)
-                    if job.state is JobState.QUEUED and (step, key) not in self._runs:
-                        await self._resubmit(job)
+                for key in await self._tried_again(partial(self._uncommitted, project, step)):
+                    await self._tried_again(partial(self._resume, project, step, key))
 
     async def drain(self) -> None:
         """Stops what runs with checkpoints in place and refuses new work; jobs stay queued in the store."""
@@ -204,14 +238,48 @@ class Executor:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pool.close()
 
-    async def _resubmit(self, job: Job) -> None:
-        try:
-            await self.submit(job.item, project=job.project)
-        except ResourceExhausted:
-            log.warning("queue full, job waits for the next start", extra={"step_key": str(job.item.key)})
+    async def _joined(self, item: WorkItem, project: str) -> Job | None:
+        """The job of what runs already, with this project among those that want it."""
+        while (run := self._runs.get(item.id)) is not None:
+            if run.is_ending:
+                await run.stop()
+                continue
+            await self._remember(item, project)
+            if self._runs.get(item.id) is run and not run.is_ending:
+                run.projects.add(project)
+                return replace(run.job, project=project)
+        return None
+
+    def _forget(self, run: _Run) -> None:
+        if self._runs.get(run.job.item.id) is run:
+            del self._runs[run.job.item.id]
+
+    def _ended(self, run: _Run, task: asyncio.Task[None]) -> None:
+        self._forget(run)  # also where the task was cancelled before it began
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("step ended badly", extra={"step_key": str(run.job.item.key)}, exc_info=error)
+
+    async def _uncommitted(self, project: str, step: Step) -> list[StepKey]:
+        done = await asyncio.to_thread(list_committed, self._store, step)
+        return [key for key in await self.jobs(project, step) if key not in done]
+
+    async def _resume(self, project: str, step: Step, key: StepKey) -> None:
+        job, run = await self.get(project, step, key), self._runs.get((step, key))
+        if job.state is JobState.QUEUED and (run is None or project not in run.projects):
+            await self.submit(job.item, project=project)
+
+    async def _tried_again(self, ask: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(RESUME_TRIES - 1):
+            try:
+                return await ask()
+            except (ResourceExhausted, Unavailable) as error:
+                if self._draining:
+                    raise
+                log.info("unfinished jobs wait", extra={"cause": str(error)})
+            await asyncio.sleep(RESUME_PAUSE_S)
+        return await ask()
 
     async def _work(self, run: _Run) -> None:
-        item = run.job.item
         try:
             await self._attempts(run)
             await run.update(state=JobState.SUCCEEDED, ended=self._now())
@@ -220,19 +288,26 @@ class Executor:
             await run.update(state=JobState.CANCELLED if cancelled else JobState.QUEUED, error=Cancelled("cancelled"))
             raise
         except DisentanglementError as error:
-            error = await self._written_down(run.job, error)
-            await run.update(state=JobState.FAILED, error=error, ended=self._now())
+            await self._fail(run, error)
+        except Exception as error:  # a defect: whoever watches has to learn of it
+            log.exception("unexpected error in a step", extra={"step_key": str(run.job.item.key)})
+            await self._fail(run, DisentanglementError(f"{type(error).__name__}: {error}"))
         finally:
-            del self._runs[item.id]
+            self._forget(run)
 
-    async def _written_down(self, job: Job, error: DisentanglementError) -> DisentanglementError:
-        """The error; where it can't be written, that the store is away, so that whoever asked asks again."""
+    async def _fail(self, run: _Run, error: DisentanglementError) -> None:
+        """Where the store is away, the error is that, so that whoever asked asks again."""
+        run.is_ending = True  # who asks from now on asks for another try
         try:
-            await asyncio.to_thread(self._write_failure, job, error)
-        except Unavailable as away:
-            log.warning("failure not written", extra={"step_key": str(job.item.key), "cause": str(error)})
-            return away
-        return error
+            await asyncio.to_thread(self._write_failures, run, error)
+        except DisentanglementError as not_written:
+            log.warning(
+                "failure not written",
+                extra={"step_key": str(run.job.item.key), "error": str(error), "cause": str(not_written)},
+            )
+            error = not_written if isinstance(not_written, Unavailable) else error
+        finally:
+            await run.fail(error, self._now())
 
     async def _attempts(self, run: _Run) -> None:
         """Tries again what was lost on the way. A store that is away is waited for: that is no fault of the step."""
@@ -280,10 +355,11 @@ class Executor:
         put_job(self._store, record)
         forget_cancellation(self._store, record.project, record.step, StepKey.parse(record.step_key))
 
-    def _write_failure(self, job: Job, error: DisentanglementError) -> None:
-        put_job(
-            self._store, self._new_record(job.item, job.project).failed(failure_record(job.item, error, self._now()))
-        )
+    def _write_failures(self, run: _Run, error: DisentanglementError) -> None:
+        item = run.job.item
+        failure = failure_record(item, error, self._now())
+        for project in sorted(run.projects):
+            put_job(self._store, self._new_record(item, project).failed(failure))
 
     def _new_record(self, item: WorkItem, project: str) -> JobRecord:
         return JobRecord(
