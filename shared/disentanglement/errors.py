@@ -130,6 +130,10 @@ class DeadlineExceeded(Unavailable):
     """No answer in time."""
 
 
+class WorkerDied(Unavailable):
+    """The process that computed a step ended without an answer, e.g. for want of memory."""
+
+
 class ResourceExhausted(DisentanglementError):
     """A queue is full or a cap is reached; try again after `retry_after_s` seconds."""
 

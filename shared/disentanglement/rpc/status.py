@@ -53,6 +53,7 @@ CODES: dict[type[DisentanglementError], grpc.StatusCode] = {
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StoreRefused: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.WorkerDied: grpc.StatusCode.UNAVAILABLE,
     errors.DeviceUnusable: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Interrupted: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,

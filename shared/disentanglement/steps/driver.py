@@ -18,10 +18,13 @@ from disentanglement.errors import (
     Interrupted,
     MetricUndefined,
     NotBuiltYet,
+    PermissionDenied,
     ResourceExhausted,
     SpecError,
     TrainingFailed,
+    Unauthenticated,
     Unavailable,
+    WorkerDied,
 )
 from disentanglement.specs import EvaluateSpec, Step
 from disentanglement.steps.messages import StepResult
@@ -35,9 +38,12 @@ log = logging.getLogger(__name__)
 TERMINAL = (TrainingFailed, MetricUndefined, SpecError, CorruptArtifact, NotBuiltYet, Cancelled)
 """Errors that the same step would raise again."""
 
+BLAMELESS = (DeviceUnusable, Unauthenticated, PermissionDenied)
+"""Errors that end the drive: any step would raise them."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 ATTEMPTS = 3
-"""Tries at a step that fails in a way nobody foresaw."""
+"""Tries at a step that fails in a way nobody foresaw, or whose worker dies."""
 
 RunItem = Callable[[WorkItem, Report], Awaitable[StepResult]]
 
@@ -104,17 +110,13 @@ class Driver:
         self._running: dict[asyncio.Task[None], WorkItem] = {}
         self._busy: dict[Step, int] = dict.fromkeys(capacity, 0)
 
-    @property
-    def num_running(self) -> int:
-        """How many steps run now."""
-        return len(self._running)
-
     async def run(self) -> StudySnapshot:
         """Works until nothing can run any more. Cancelling stops what runs, with checkpoints in place.
 
         Raises:
             Unavailable: the store, a service or workers stayed away for longer than `patience_s`.
-        DeviceUnusable: a worker can't compute on its device; no step is to blame.
+            DeviceUnusable: a worker can't compute on its device; no step is to blame.
+            Unauthenticated, PermissionDenied: the store or a service refuses; no step is to blame.
         """
         self._committed = set(await asyncio.to_thread(self._records.committed, self._plan))
         self._failed = set(await asyncio.to_thread(self._records.failed, self._plan))
@@ -173,19 +175,24 @@ class Driver:
             try:
                 await self._run_with_codes(item, self._reporter(item, patience))
                 return
+            except (*TERMINAL, *BLAMELESS):
+                raise
             except (Unavailable, ResourceExhausted, Interrupted) as error:
+                if isinstance(error, WorkerDied):
+                    crashes = self._counted(crashes, error)
                 if not isinstance(error, ResourceExhausted) and patience.is_over():
                     raise
                 cause: DisentanglementError = error
-            except (*TERMINAL, DeviceUnusable):
-                raise
             except DisentanglementError as error:
-                crashes += 1
-                if crashes == ATTEMPTS:
-                    raise TrainingFailed(f"failed {ATTEMPTS} times, at last with: {error}") from error
+                crashes = self._counted(crashes, error)
                 cause = error
             self._tell("retrying", item, cause)
             await asyncio.sleep(patience.next_pause_s())
+
+    def _counted(self, crashes: int, error: DisentanglementError) -> int:
+        if crashes + 1 == ATTEMPTS:
+            raise TrainingFailed(f"failed {ATTEMPTS} times, at last with: {error}") from error
+        return crashes + 1
 
     async def _run_with_codes(self, item: WorkItem, report: Report) -> None:
         """Runs a step; where the codes that it reads were evicted, has them extracted again first."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from disentanglement.errors import ResourceExhausted, Unavailable
+from disentanglement.errors import ResourceExhausted, Unavailable, WorkerDied
 from disentanglement.specs import THREADS_PER_STEP
 from disentanglement.steps.messages import StepResult, error_from_plain, item_to_plain, line
 from disentanglement.steps.progress import Progress, Report, silent
@@ -55,7 +55,8 @@ class WorkerPool:
         Cancelling the call asks the step to checkpoint and stop, and waits `grace_s` for it.
 
         Raises:
-            Unavailable: the worker process died.
+            WorkerDied: the worker process died.
+            Unavailable: no worker process can be started.
             DisentanglementError: whatever the step raised.
         """
         async with self._free:
@@ -79,7 +80,7 @@ class WorkerPool:
             raise
         if answer is None:
             code = await process.wait()
-            raise Unavailable(f"the worker process died with exit code {code} while running {item.step} {item.key}")
+            raise WorkerDied(f"the worker process died with exit code {code} while running {item.step} {item.key}")
         self._idle.append(process)
         if "error" in answer:
             raise error_from_plain(answer["error"])

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from disentanglement.errors import CodesMissing, DeviceUnusable, DisentanglementError, NonFiniteLoss, Unavailable
+from disentanglement.errors import (
+    CodesMissing,
+    DeviceUnusable,
+    DisentanglementError,
+    NonFiniteLoss,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+    WorkerDied,
+)
 from disentanglement.specs import STEPS, StudySpec, parse_spec
 from disentanglement.steps import driver as driver_module
 from disentanglement.steps.driver import Driver, StudyEvent
@@ -245,9 +254,11 @@ def test_no_more_steps_run_at_once_than_there_is_capacity() -> None:
 
 
 def test_cancelling_the_drive_cancels_what_runs_and_waits_for_it() -> None:
+    running: list[StepId] = []
     stopped: list[StepId] = []
 
     async def run_item(item: WorkItem, report: Report) -> StepResult:
+        running.append(item.id)
         try:
             await asyncio.Event().wait()
         finally:
@@ -262,9 +273,8 @@ def test_cancelling_the_drive_cancels_what_runs_and_waits_for_it() -> None:
         started = asyncio.Event()
         task = asyncio.create_task(driver.run())
         await started.wait()
-        while not driver.num_running:
+        while len(running) < 2:
             await asyncio.sleep(0)
-        await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -279,11 +289,26 @@ def test_every_event_carries_an_eta_from_the_first_on() -> None:
     assert events[0].snapshot.eta_s is not None
 
 
-def test_an_unusable_device_ends_the_drive_and_blames_no_model() -> None:
+def test_a_step_whose_worker_always_dies_is_recorded_and_the_others_go_on() -> None:
     def behave(item: WorkItem, attempt: int) -> None:
-        raise DeviceUnusable("no driver")
+        if item.step == "train" and item.number == 0:
+            raise WorkerDied("exit code -9")
+
+    plan, records = small_plan(), Records()
+    snapshot, ran, _ = drive(plan, records, behave)
+    assert ran.count(("train", plan.models[0].key)) == 3
+    [(step_id, error)] = records.lost.items()
+    assert step_id == ("train", plan.models[0].key)
+    assert "exit code -9" in str(error)
+    assert snapshot.steps["evaluate"].committed == 2
+
+
+@pytest.mark.parametrize("kind", [DeviceUnusable, Unauthenticated, PermissionDenied])
+def test_what_would_stop_every_step_ends_the_drive_and_blames_no_model(kind: type[DisentanglementError]) -> None:
+    def behave(item: WorkItem, attempt: int) -> None:
+        raise kind("no")
 
     records = Records()
-    with pytest.raises(DeviceUnusable):
+    with pytest.raises(kind):
         drive(small_plan(), records, behave)
     assert records.lost == {}
