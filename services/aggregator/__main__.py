@@ -33,7 +33,10 @@ def build(env: Mapping[str, str]) -> Service:
     """The parts of the service, put together."""
     shared, settings = ServiceSettings.from_env(env), AggregatorSettings.from_env(env)
     store = open_store(shared.store, env)
-    channels = {step: relay_channel(target) for step, target in settings.targets.items()}
+    credentials = {
+        step: settings.security.credentials(target, settings.token) for step, target in settings.targets.items()
+    }
+    channels = {step: relay_channel(target, credentials[step]) for step, target in settings.targets.items()}
 
     @cache
     def steps_of_project(project: str) -> tuple[RunItem, StopItem]:

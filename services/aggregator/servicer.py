@@ -145,6 +145,8 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
                 yield pb.WatchStudyResponse(cursor=last, study=study_message(status), events=events)
             if status.is_final:
                 return
+            if (error := self._runs.error_of(project, study)) is not None:
+                raise error
             events = []
             await asyncio.sleep(LOOK_EVERY_S)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from disentanglement.rpc.security import Security
 from disentanglement.rpc.server import TOKEN_VARIABLE
 from disentanglement.rpc.settings import num_cores, number
 from disentanglement.specs import Step
@@ -23,15 +24,19 @@ class AggregatorSettings:
     max_models: int
     token: str = field(repr=False)
     """Sent to the other services; the same as this server asks for."""
+    security: Security = field(default_factory=Security)
+    """Of the channels to the other services."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> AggregatorSettings:
         """From DISENTANGLEMENT_{TRAINER,POSTPROCESSOR,EVALUATOR} (`host:port`), the same with `_WORKERS`,
-        DISENTANGLEMENT_MAX_MODELS and DISENTANGLEMENT_TOKEN."""
+        DISENTANGLEMENT_MAX_MODELS, DISENTANGLEMENT_TOKEN, DISENTANGLEMENT_TLS_CA and
+        DISENTANGLEMENT_INSECURE_CHANNEL."""
         names = {step: f"DISENTANGLEMENT_{service.upper()}" for step, service in SERVICES.items()}
         return cls(
             targets={step: env.get(name) or f"127.0.0.1:{DEFAULT_PORTS[step]}" for step, name in names.items()},
             workers={step: number(env, f"{name}_WORKERS", num_cores()) for step, name in names.items()},
             max_models=number(env, "DISENTANGLEMENT_MAX_MODELS", MOST_MODELS),
             token=env.get(TOKEN_VARIABLE, ""),
+            security=Security.from_env(env),
         )

@@ -220,10 +220,13 @@ def command_line(pid: int) -> str:
     return found.stdout.strip()
 
 
+NOT_FOR_LOCAL_SERVICES = ("DISENTANGLEMENT_TOKEN", "DISENTANGLEMENT_TLS_CA", "DISENTANGLEMENT_INSECURE_CHANNEL")
+
+
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For services of this machine alone: what would open them to others is left out."""
+    """For services of this machine alone: what would open them to others, or wants TLS of them, is left out."""
     env = dict(os.environ if base is None else base)
-    return {name: value for name, value in env.items() if name != "DISENTANGLEMENT_TOKEN"}
+    return {name: value for name, value in env.items() if name not in NOT_FOR_LOCAL_SERVICES}
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -33,6 +33,16 @@ ServerOption = Annotated[
 TokenOption = Annotated[
     str | None, typer.Option("--token", envvar="DISENTANGLEMENT_TOKEN", help="Token for --server", show_default=False)
 ]
+TlsCaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tls-ca",
+        envvar="DISENTANGLEMENT_TLS_CA",
+        metavar="FILE|system",
+        help="Speak TLS with --server: certificate authorities (PEM), or the system's",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda:0, ... (or just the number of a GPU)")]
 SetOption = Annotated[
     list[str] | None,

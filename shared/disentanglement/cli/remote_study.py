@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,20 +32,30 @@ class Server:
     address: str
     token: str | None
     project: str
+    tls_ca: str | None = None
+    """A PEM file, or `system`; None: without TLS."""
 
     @contextmanager
     def client(self, *, patience_s: float = 60.0) -> Iterator[Client]:
         """A client, closed afterwards.
 
         Raises:
-            SpecError: the extra `client` is not installed.
+            SpecError: the extra `client` is not installed, or a token would be sent to another host in clear.
         """
         try:
             from disentanglement.rpc.client import Client
+            from disentanglement.rpc.security import authority, is_insecure_allowed
         except ImportError as error:
             wanted = "the extra `client`: pip install 'disentanglement[client]'"
             raise SpecError.of("--server", wanted, f"an installation without {error.name}") from error
-        with Client(self.address, self.token, project=self.project, patience_s=patience_s) as client:
+        with Client(
+            self.address,
+            self.token,
+            project=self.project,
+            patience_s=patience_s,
+            tls_ca=authority(self.tls_ca),
+            insecure=is_insecure_allowed(os.environ),
+        ) as client:
             yield client
 
     def submit(self, study: StudySpec) -> RemoteView:

@@ -16,6 +16,7 @@ from disentanglement.cli.options import (
     ProjectOption,
     ServerOption,
     StoreOption,
+    TlsCaOption,
     TokenOption,
 )
 from disentanglement.cli.remote_study import Server
@@ -50,6 +51,7 @@ def show(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the scores: one row per model and representation, what varies between
@@ -59,7 +61,7 @@ def show(
     """
     from disentanglement.cli.tables import print_scores, strict_rows
 
-    table = load(study, store, project, server, token)
+    table = load(study, store, project, server, token, tls_ca)
     if metrics is not None:
         table = table[table["metric"].isin([word.strip() for word in metrics.split(",")])]
     if as_json:
@@ -81,6 +83,7 @@ def export(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
 ) -> None:
     """Write all scores with their provenance to a file: one row per model,
     representation, metric and key.
@@ -95,8 +98,8 @@ def export(
       disentangle results export my_study --format reference -o results.json
     """
     kind = format_ or _by_name(output)
-    table = load(study, store, project, server, token) if kind is not Format.REFERENCE else None
-    data = _reference(study, store, project, server, token) if table is None else encoded(table, kind)
+    table = load(study, store, project, server, token, tls_ca) if kind is not Format.REFERENCE else None
+    data = _reference(study, store, project, server, token, tls_ca) if table is None else encoded(table, kind)
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
@@ -110,7 +113,9 @@ def export(
         note_origin(table)
 
 
-def load(study: str, store: str | None, project: str, server: str | None, token: str | None) -> pd.DataFrame:
+def load(
+    study: str, store: str | None, project: str, server: str | None, token: str | None, tls_ca: str | None = None
+) -> pd.DataFrame:
     """The table of a study, from the store or from an aggregator.
 
     Raises:
@@ -122,7 +127,7 @@ def load(study: str, store: str | None, project: str, server: str | None, token:
 
     name = local_study.read_file(Path(study)).name if local_study.is_file(study) else study
     if server is not None:
-        return Server(server, token, project).table(name)
+        return Server(server, token, project, tls_ca).table(name)
     found = local_study.find(Place.of(store, project), name)
     with bar("reading scores", shown=len(found.plan.models) > 500):
         return study_table(found.store, project, found.plan)
@@ -144,14 +149,16 @@ def encoded(table: pd.DataFrame, kind: Format) -> bytes:
             return to_parquet(table)
 
 
-def _reference(study: str, store: str | None, project: str, server: str | None, token: str | None) -> bytes:
+def _reference(
+    study: str, store: str | None, project: str, server: str | None, token: str | None, tls_ca: str | None = None
+) -> bytes:
     from disentanglement.cli import local_study
     from disentanglement.cli.progress_bar import bar
     from disentanglement.results.aggregated import aggregated
 
     name = local_study.read_file(Path(study)).name if local_study.is_file(study) else study
     if server is not None:
-        return Server(server, token, project).export(name, "reference_json")
+        return Server(server, token, project, tls_ca).export(name, "reference_json")
     found = local_study.find(Place.of(store, project), name)
     with bar("reading manifests", shown=len(found.plan.models) > 50) as update:
         return aggregated(found.store, found.plan, report=lambda share: update(share, "")).encode()

@@ -18,6 +18,7 @@ from disentanglement.cli.options import (
     ProjectOption,
     ServerOption,
     StoreOption,
+    TlsCaOption,
     TokenOption,
 )
 from disentanglement.cli.remote_study import EQUAL, Ended, Server, not_there, weights_of
@@ -54,6 +55,7 @@ def run(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a study, or go on with it: what is committed is never computed again.
@@ -75,7 +77,7 @@ def run(
         _check(place, study, as_json)
         return
     if server is not None:
-        _run_remote(Server(server, token, project), study, as_json)
+        _run_remote(Server(server, token, project, tls_ca), study, as_json)
         return
     found = (
         local_study.submit(place, read_file(Path(study)), replace=replace)
@@ -101,6 +103,7 @@ def status(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how far a study is, and what has failed.
@@ -110,7 +113,7 @@ def status(
     from disentanglement.cli import local_study
 
     if server is not None:
-        ended = Ended(Server(server, token, project).status(_name_of(study)))
+        ended = Ended(Server(server, token, project, tls_ca).status(_name_of(study)))
         if as_json:
             print_json(ended.to_plain())
         else:
@@ -133,6 +136,7 @@ def watch(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a study that runs elsewhere, until it ends. Ctrl-C stops watching, not the study.
@@ -142,7 +146,7 @@ def watch(
     from disentanglement.cli import local_study
 
     if server is not None:
-        _watch_remote(Server(server, token, project), _name_of(study), None, as_json)
+        _watch_remote(Server(server, token, project, tls_ca), _name_of(study), None, as_json)
         return
     found = local_study.find(Place.of(store, project), _name_of(study))
     with _view(found.name) as view:
@@ -157,6 +161,7 @@ def cancel(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
 ) -> None:
     """Stop a study for good, wherever it runs; what is committed and all checkpoints stay.
 
@@ -164,7 +169,7 @@ def cancel(
     """
     name = _name_of(study)
     if server is not None:
-        Server(server, token, project).cancel(name)
+        Server(server, token, project, tls_ca).cancel(name)
     else:
         from disentanglement.studies.records import cancel_study
 
@@ -179,6 +184,7 @@ def retry(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Forget the failures of a study, so that its failed steps are tried again."""
@@ -186,7 +192,7 @@ def retry(
 
     name = _name_of(study)
     if server is not None:
-        count = Server(server, token, project).retry(name)
+        count = Server(server, token, project, tls_ca).retry(name)
         say(f"{count} failed steps are tried again")
     else:
         found = local_study.find(Place.of(store, project), name)
@@ -202,13 +208,14 @@ def list_studies(
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
     token: TokenOption = None,
+    tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the submitted studies."""
     from disentanglement.cli.tables import print_records
 
     if server is not None:
-        rows = Server(server, token, project).rows()
+        rows = Server(server, token, project, tls_ca).rows()
     else:
         from disentanglement.studies.records import list_studies
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from disentanglement.errors import DisentanglementError
 from disentanglement.rpc.retries import channel_options
+from disentanglement.rpc.security import Security
 from disentanglement.rpc.tokens import bearer
 
 MAX_MESSAGE_BYTES = 4 << 20
@@ -25,8 +25,7 @@ class Connection:
 
     target: str
     token: str | None = field(default=None, repr=False)
-    tls_ca: Path | None = None
-    """Certificate authority (PEM) of the server; TLS is used where it is given."""
+    security: Security = field(default_factory=Security)
     timeout_s: float = 60.0
     patience_s: float = 60.0
     """How long a broken watch is taken up again before it fails."""
@@ -44,10 +43,8 @@ class Connection:
 
     @property
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """TLS credentials, if any."""
-        if self.tls_ca is None:
-            return None
-        return grpc.ssl_channel_credentials(self.tls_ca.read_bytes())
+        """TLS credentials, if any; SpecError where the token would be sent to another host in clear."""
+        return self.security.credentials(self.target, self.token)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

@@ -24,6 +24,7 @@ from disentanglement.errors import DisentanglementError
 from disentanglement.rpc.channels import STREAM_S, Connection, Patience
 from disentanglement.rpc.downloads import Download
 from disentanglement.rpc.operations import Call, Metric, Operations, Pause, Steps, Stream, Study, Train, Watch
+from disentanglement.rpc.security import Authority, Security
 from disentanglement.rpc.status import from_rpc_error
 from disentanglement.rpc.views import (
     CostView,
@@ -57,12 +58,18 @@ class Client:
         token: str | None = None,
         *,
         project: str = "default",
-        tls_ca: Path | None = None,
+        tls_ca: Authority | None = None,
+        insecure: bool = False,
         timeout_s: float = 60.0,
         patience_s: float = 60.0,
     ) -> None:
-        """`target` is `host:port`; with `tls_ca` (PEM) the connection is encrypted."""
-        self._connection = Connection(target, token, tls_ca, timeout_s, patience_s)
+        """`target` is `host:port`. With `tls_ca` (a PEM file, or "system") the connection is encrypted; without it a
+        token is sent to this machine alone, unless `insecure` says that it may be sent in clear.
+
+        Raises:
+            SpecError: the file is not there, or the token would be sent to another host in clear.
+        """
+        self._connection = Connection(target, token, Security(tls_ca, insecure), timeout_s, patience_s)
         self._operations = Operations(project)
         credentials, options = self._connection.credentials, self._connection.options
         if credentials is None:

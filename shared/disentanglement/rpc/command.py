@@ -30,7 +30,9 @@ Running it again finishes what is left; what is committed is not computed again.
 
 ENVIRONMENT = """\
 Environment: DISENTANGLEMENT_STORE (a directory or s3://bucket/prefix), DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE,
-DISENTANGLEMENT_TOKEN (asked of every caller; required beyond loopback), DISENTANGLEMENT_LOG_LEVEL."""
+DISENTANGLEMENT_TOKEN (asked of every caller; required beyond loopback), DISENTANGLEMENT_LOG_LEVEL. The aggregator
+also: DISENTANGLEMENT_TLS_CA (a PEM file, or `system`: the other services are called by TLS) and
+DISENTANGLEMENT_INSECURE_CHANNEL=1 (the token may be sent to other hosts in clear)."""
 
 
 def main(

@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from disentanglement.rpc.interceptors import LONGEST_UNARY_S
+from disentanglement.rpc.retries import SERVICES
 from disentanglement.rpc.server import MAX_MESSAGE_BYTES
 from disentanglement.rpc.tokens import HEADER, bearer
 
@@ -19,11 +21,21 @@ CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 2000),  # a service that was restarted is found again at once
     ("grpc.enable_retries", 0),  # the client that called decides
 )
+STREAMS = frozenset(
+    f"/{service.full_name}/{method.name}"
+    for service in SERVICES
+    for method in service.methods
+    if method.client_streaming or method.server_streaming
+)
+"""Methods that may last; the others are given up after `LONGEST_UNARY_S` where the client sets no deadline."""
+
 _NOT_PASSED_ON = ("user-agent", HEADER)
 
 
-def relay_channel(target: str) -> grpc.aio.Channel:
-    """A channel that calls may be relayed through."""
+def relay_channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """A channel that calls may be relayed through; encrypted with `credentials`."""
+    if credentials is not None:
+        return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
     return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
 
 
@@ -40,17 +52,22 @@ class RelayHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         if channel is None:
             return None
         call = channel.stream_stream(details.method, None, None)  # None: bytes as they are
+        longest_s = None if details.method in STREAMS else LONGEST_UNARY_S
 
         async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            async for response in _relayed(call, requests, context, self._token):
+            async for response in _relayed(call, requests, context, self._token, longest_s):
                 yield response
 
         return grpc.stream_stream_rpc_method_handler(relay)
 
 
-async def _relayed(method: Any, requests: AsyncIterator[bytes], context: Context, token: str) -> AsyncIterator[bytes]:
+async def _relayed(
+    method: Any, requests: AsyncIterator[bytes], context: Context, token: str, longest_s: float | None
+) -> AsyncIterator[bytes]:
     metadata = [pair for pair in context.invocation_metadata() or () if _is_passed_on(pair[0])]
-    call = method(requests, timeout=context.time_remaining(), metadata=(*metadata, *bearer(token)))
+    left_s = context.time_remaining()
+    timeout_s = longest_s if left_s is None else left_s
+    call = method(requests, timeout=timeout_s, metadata=(*metadata, *bearer(token)))
     try:
         await context.send_initial_metadata(_pairs(await call.initial_metadata()))
         async for response in call:

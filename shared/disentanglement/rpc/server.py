@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ipaddress
 import json
 import logging
 import signal
@@ -20,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from disentanglement.errors import SpecError, Unavailable
 from disentanglement.rpc.interceptors import CallInterceptor, DrainInterceptor
+from disentanglement.rpc.security import is_loopback
 from disentanglement.rpc.tokens import TokenInterceptor
 
 log = logging.getLogger(__name__)
@@ -149,16 +149,6 @@ async def serve(service: Service, listening: Listening, *, announce: TextIO = sy
     await service.drain()
     await asyncio.gather(*(server.stop(GRACE_S) for server in servers))
     log.info("stopped")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def host_of(address: str) -> str:

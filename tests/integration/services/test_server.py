@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 import socket
@@ -16,8 +17,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from service_processes import ServiceProcess, listing, start
 
 from disentanglement import Client
-from disentanglement.errors import Unauthenticated, Unavailable
+from disentanglement.cli.remote_study import Server
+from disentanglement.errors import StepNotCommitted, Unauthenticated, Unavailable
 from disentanglement.jobs.states import JobState
+from disentanglement.rpc.relay import relay_channel
+from disentanglement.rpc.remote import RemoteSteps
+from disentanglement.rpc.security import Security
+from disentanglement.specs import STEPS, EvaluateSpec, MetricSpec, StepKey
+from disentanglement.specs.metrics import Mig
+from disentanglement.studies.pending import WorkItem
 from disentanglement.v1 import evaluator_service_pb2 as evaluator
 from disentanglement.v1 import evaluator_service_pb2_grpc as evaluator_grpc
 from disentanglement.v1 import metric_pb2
@@ -76,6 +84,55 @@ def test_without_the_token_a_call_is_refused_before_its_message_is_read(
 def test_without_tls_a_call_does_not_get_through(guarded: ServiceProcess) -> None:
     with Client(at_loopback(guarded.address), TOKEN, timeout_s=3) as client, pytest.raises(Unavailable):
         client.metrics()
+
+
+@pytest.fixture
+def encrypted_aggregator(
+    guarded: ServiceProcess, certificate: tuple[Path, Path], tmp_path: Path
+) -> Iterator[ServiceProcess]:
+    """Serves TLS, and calls the guarded evaluator by TLS."""
+    cert, key = certificate
+    env = {
+        "DISENTANGLEMENT_STORE": str(tmp_path / "store"),
+        "DISENTANGLEMENT_TOKEN": TOKEN,
+        "DISENTANGLEMENT_EVALUATOR": at_loopback(guarded.address),
+        "DISENTANGLEMENT_TLS_CA": str(cert),
+    }
+    service = start("aggregator", tmp_path, env, ["--tls-cert", str(cert), "--tls-key", str(key)])
+    yield service
+    assert service.stop() == 0
+    assert TOKEN not in service.log.read_text()
+
+
+def test_the_aggregator_relays_from_tls_to_tls(
+    encrypted_aggregator: ServiceProcess, certificate: tuple[Path, Path]
+) -> None:
+    rng = np.random.default_rng(5)
+    with Client(encrypted_aggregator.address, TOKEN, tls_ca=certificate[0]) as client:
+        scored = client.score(rng.normal(size=(100, 3)), rng.integers(0, 3, (100, 2)), metrics=["mig"], timeout_s=60)
+    assert isinstance(scored["mig"], dict)
+
+
+def test_the_command_reaches_an_encrypted_aggregator(
+    encrypted_aggregator: ServiceProcess, certificate: tuple[Path, Path]
+) -> None:
+    assert Server(encrypted_aggregator.address, TOKEN, "default", str(certificate[0])).rows() == []
+
+
+def test_the_driver_of_studies_calls_by_tls(guarded: ServiceProcess, certificate: tuple[Path, Path]) -> None:
+    target = at_loopback(guarded.address)
+    item = WorkItem(0, EvaluateSpec(metric=MetricSpec(mig=Mig())), (StepKey.parse(f"x.beta_vae.{'a' * 52}"),))
+
+    async def run() -> None:
+        channel = relay_channel(target, Security(certificate[0]).credentials(target, TOKEN))
+        steps = RemoteSteps(dict.fromkeys(STEPS, channel), project="default", token=TOKEN)
+        try:
+            await steps.run(item, lambda progress: None)
+        finally:
+            await channel.close(None)
+
+    with pytest.raises(StepNotCommitted):  # the evaluator's own answer
+        asyncio.run(run())
 
 
 def test_health_on_its_own_port_needs_neither_token_nor_tls_and_serves_nothing_else(guarded: ServiceProcess) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from disentanglement.errors import SpecError
-from disentanglement.rpc.server import Listening, host_of, is_loopback
+from disentanglement.rpc.security import is_loopback
+from disentanglement.rpc.server import Listening, host_of
 from disentanglement.rpc.tokens import bearer
 
 TOKEN = "s3cret"
