@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -119,25 +119,41 @@ class StudyRuns:
         self._steps_of_project = steps_of_project
         self._capacity = capacity
         self._runs: dict[tuple[str, str], StudyRun] = {}
+        self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Of the studies that begin or stop."""
+        self._errors: dict[tuple[str, str], DisentanglementError] = {}
 
     def find(self, project: str, study: str) -> StudyRun | None:
         """The run of a study that is going on here."""
         return self._runs.get((project, study))
 
+    def error_of(self, project: str, study: str) -> DisentanglementError | None:
+        """Why a study that is not finished is not driven any more; None once it is begun or stopped again."""
+        return self._errors.get((project, study))
+
     async def begin(self, project: str, study: str) -> None:
         """Drives a study from where it stands; a run of another plan is replaced."""
+        async with self._locks[project, study]:
+            await self._begin(project, study)
+
+    async def stop(self, project: str, study: str, *, for_good: bool = False) -> None:
+        """Stops driving; `for_good` also asks the running steps to stop."""
+        async with self._locks[project, study]:
+            await self._stop(project, study, for_good=for_good)
+
+    async def _begin(self, project: str, study: str) -> None:
         record = await asyncio.to_thread(load_study, self._store, project, study)
         running = self.find(project, study)
         if running is not None and running.plan.digest == record.plan:
             return
-        await self.stop(project, study)
+        await self._stop(project, study)
         plan = await asyncio.to_thread(load_plan, self._store, record.plan)
         run = await asyncio.to_thread(StudyRun, plan, StudyLedger(self._store, project, study))
         self._runs[project, study] = run
         run.task = asyncio.create_task(self._drive(project, study, run))
 
-    async def stop(self, project: str, study: str, *, for_good: bool = False) -> None:
-        """Stops driving; `for_good` also asks the running steps to stop."""
+    async def _stop(self, project: str, study: str, *, for_good: bool = False) -> None:
+        self._errors.pop((project, study), None)
         run = self._runs.pop((project, study), None)
         if run is None or run.task is None:
             return
@@ -166,8 +182,12 @@ class StudyRuns:
         try:
             while not await self._is_driven_to_its_end(project, run):
                 await asyncio.sleep(PAUSE_S)
-        except DisentanglementError:
+        except DisentanglementError as error:
             log.exception("study stopped", extra={"study": study})
+            self._errors[project, study] = error
+        except Exception as error:  # a defect: whoever watches has to learn of it
+            log.exception("unexpected error in a study", extra={"study": study})
+            self._errors[project, study] = DisentanglementError(f"{type(error).__name__}: {error}")
         finally:
             run.end()
             if self._runs.get((project, study)) is run:
