@@ -65,7 +65,7 @@ async def _relayed(
     method: Any, requests: AsyncIterator[bytes], context: Context, token: str, longest_s: float | None
 ) -> AsyncIterator[bytes]:
     metadata = [pair for pair in context.invocation_metadata() or () if _is_passed_on(pair[0])]
-    left_s = context.time_remaining()
+    left_s: Any = context.time_remaining()  # None where the client sets none, whatever the stubs say
     timeout_s = longest_s if left_s is None else left_s
     call = method(requests, timeout=timeout_s, metadata=(*metadata, *bearer(token)))
     try:
