@@ -6,6 +6,7 @@ A refresh lists what is committed and reads only the manifests that the table do
 from __future__ import annotations
 
 import io
+import json
 import logging
 import math
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from disentanglement.errors import ArtifactNotFound, StoreRefused
-from disentanglement.specs import StepKey, canonical
+from disentanglement.specs import OneOf, StepKey, canonical, canonical_json
 from disentanglement.specs.steps import EvaluateSpec
 from disentanglement.storage.commit import list_committed
 from disentanglement.storage.keys import ManifestKey, TableKey
@@ -26,7 +27,7 @@ from disentanglement.studies.plan import Plan, PlanCell, PlannedModel, PlannedRe
 
 logger = logging.getLogger(__name__)
 
-ORDER = ["number", "representation", "metric", "key"]
+ORDER = ["number", "representation", "representation_parameters", "metric", "metric_parameters", "key"]
 READERS = 16
 
 
@@ -43,8 +44,9 @@ class PlannedScore:
 def study_table(store: Store, project: str, plan: Plan) -> pd.DataFrame:
     """All scores of a study that are committed by now.
 
-    Columns: `study number dataset method random_seed train.<path> ... representation metric key value reason`, then
-    provenance: `comparable` (with published scores), `data_origin`, the three step keys, `evaluation_seed`, `device`,
+    Columns: `study number dataset method random_seed train.<path> ... representation representation_parameters metric
+    metric_parameters key value reason` (parameters as JSON, where they are not the defaults), then provenance:
+    `comparable` (with published scores), `data_origin`, `contract`, the three step keys, `evaluation_seed`, `device`,
     `versions`, `wall_time_s`.
     """
     tables = [cell_table(store, project, cell) for cell in plan.cells.values()]
@@ -55,23 +57,26 @@ def study_table(store: Store, project: str, plan: Plan) -> pd.DataFrame:
 
 
 def cell_table(store: Store, project: str, cell: PlanCell) -> pd.DataFrame:
-    """The scores of one cell, brought up to date in the store."""
+    """The scores of one cell, brought up to date in the store.
+
+    What a row says of the plan (number, parameters) is the present plan's, also where the score is an old one.
+    """
     wanted = {str(score.key): score for score in planned_scores(cell)}
     key = TableKey(project, cell.study, cell.cell)
-    known = _read(store, key)
-    if not known.empty:
-        known = known[known["evaluate_key"].isin(wanted)]
-    present = set(known["evaluate_key"]) if not known.empty else set()
+    stored = _read(store, key)
     committed = {str(step_key) for step_key in list_committed(store, "evaluate", cell.cell)}
+    present = set() if stored.empty else set(stored["evaluate_key"])
     missing = [score for text, score in wanted.items() if text in committed and text not in present]
-    if not missing:
-        return known
-    fresh = pd.DataFrame(
-        [row for score, manifest in _manifests(store, missing) for row in rows(cell.study, score, manifest)]
-    )
-    table = fresh if known.empty else pd.concat([known, fresh], ignore_index=True)
+    fresh = pd.DataFrame([row for score, manifest in _manifests(store, missing) for row in scored(score, manifest)])
+    known = [table[SCORED] for table in (stored, fresh) if not table.empty and set(SCORED) <= set(table.columns)]
+    if not known:
+        return pd.DataFrame()
+    paths = sorted({path for model in cell.planned for path, _ in _parameters(canonical(model.train))})
+    of_plan = pd.DataFrame([planned(cell.study, score, paths) for score in wanted.values()])
+    table = of_plan.merge(pd.concat(known, ignore_index=True), on="evaluate_key", how="inner")
     table = table.sort_values(ORDER, ignore_index=True)
-    _keep(store, key, table)
+    if not table.equals(stored):
+        _keep(store, key, table)
     return table
 
 
@@ -83,36 +88,65 @@ def planned_scores(cell: PlanCell) -> Iterator[PlannedScore]:
                 yield PlannedScore(model, representation, spec, key)
 
 
-def rows(study: str, score: PlannedScore, manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """The rows of one committed score, one per key of the metric."""
+def planned(study: str, score: PlannedScore, paths: list[str]) -> dict[str, Any]:
+    """What the plan says of a score; `paths` are the training parameters to show, at their defaults or not."""
     train = score.model.train
+    values = dict(_parameters(train.model_dump(mode="json")))
+    return {
+        "study": study,
+        "number": score.model.number,
+        "dataset": train.dataset.name,
+        "method": train.objective.method,
+        "random_seed": train.random_seed,
+        **{f"train.{path}": values.get(path) for path in paths},
+        "representation": score.representation.word,
+        "representation_parameters": _own_parameters(score.representation.spec.representation),
+        "metric": score.spec.metric.word,
+        "metric_parameters": _own_parameters(score.spec.metric),
+        "train_key": str(score.model.key),
+        "postprocess_key": str(score.representation.key),
+        "evaluate_key": str(score.key),
+        "evaluation_seed": score.spec.random_seed,
+    }
+
+
+SCORED = [
+    *("evaluate_key", "key", "value", "reason", "comparable", "data_origin"),
+    *("contract", "device", "versions", "wall_time_s"),
+]
+"""The columns that come from a manifest."""
+
+
+def scored(score: PlannedScore, manifest: Manifest) -> Iterator[dict[str, Any]]:
+    """What a manifest says of a score, one row per key of the metric."""
     data = manifest.provenance.get("data")
     origin = str(data.get("origin", "")) if isinstance(data, dict) else ""
-    parameters = {f"train.{path}": value for path, value in flat(canonical(train)) if not path.startswith("dataset.")}
     for key, value in manifest.scores().items():
         finite = math.isfinite(value)
-        yield {
-            "study": study,
-            "number": score.model.number,
-            "dataset": train.dataset.name,
-            "method": train.objective.method,
-            "random_seed": train.random_seed,
-            **parameters,
-            "representation": score.representation.word,
-            "metric": score.spec.metric.word,
-            "key": key,
-            "value": float(value),
-            "reason": "" if finite else manifest.non_finite.get(f"/{key}", "not finite"),
-            "comparable": origin == "released",
-            "data_origin": origin,
-            "train_key": str(score.model.key),
-            "postprocess_key": str(score.representation.key),
-            "evaluate_key": str(score.key),
-            "evaluation_seed": score.spec.random_seed,
-            "device": str(manifest.provenance.get("device", "")),
-            "versions": " ".join(f"{k}={v}" for k, v in _versions(manifest).items()),
-            "wall_time_s": manifest.provenance.get("wall_time_s"),
-        }
+        reason = "" if finite else manifest.non_finite.get(f"/{key}", "not finite")
+        versions = " ".join(f"{name}={version}" for name, version in _versions(manifest).items())
+        yield dict(
+            zip(
+                SCORED,
+                (
+                    *(str(score.key), key, float(value), reason, origin == "released", origin),
+                    *(manifest.contract, str(manifest.provenance.get("device", "")), versions),
+                    manifest.provenance.get("wall_time_s"),
+                ),
+                strict=True,
+            )
+        )
+
+
+def labelled(table: pd.DataFrame, word: str) -> pd.Series[str]:
+    """`mig`, or `mig[num_bins=5]` where the table has several of the same word: no score hides another."""
+
+    def label(words: pd.DataFrame) -> pd.Series[str]:
+        several = words[f"{word}_parameters"].nunique() > 1
+        return words[word] + (words[f"{word}_parameters"].map(_brackets) if several else "")
+
+    parts = [label(group) for _, group in table.groupby(word, sort=False)]
+    return pd.concat(parts).reindex(table.index)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +161,8 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     ]
     varying = [name for name in varying if name != "train.random_seed"]
     index = ["number", *varying, "representation"]
-    scores = table.assign(score=table["metric"] + "." + table["key"])
+    representation = labelled(table, "representation")
+    scores = table.assign(representation=representation, score=labelled(table, "metric") + "." + table["key"])
     order = list(dict.fromkeys(scores["score"]))
     pivoted = scores.pivot_table(
         index=index, columns="score", values="value", sort=False, dropna=False, aggfunc="first"
@@ -149,6 +184,21 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(member, f"{path}.{name}" if path else name)
     elif not isinstance(value, (dict, list)):
         yield path, value
+
+
+def _parameters(train: Any) -> Iterator[tuple[str, Any]]:
+    """Training parameters by path: those of the members that are chosen, without the data set."""
+    return ((path, value) for path, value in flat(train) if not path.startswith("dataset.") and value is not None)
+
+
+def _own_parameters(chosen: OneOf) -> str:
+    """JSON of the parameters that are not at their defaults; empty where all are."""
+    parameters = canonical(chosen.selected[1])
+    return canonical_json(parameters) if parameters else ""
+
+
+def _brackets(parameters: str) -> str:
+    return f"[{','.join(f'{path}={value}' for path, value in flat(json.loads(parameters)))}]" if parameters else ""
 
 
 def _manifests(store: Store, scores: list[PlannedScore]) -> Iterator[tuple[PlannedScore, Manifest]]:

@@ -97,7 +97,7 @@ def row_message(record: StudyRecord, changes: list[dict[str, Any]], row: Mapping
         score=_score(row),
         provenance=_provenance(row),
     )
-    message.changes.update(changes[number])
+    message.changes.update(changes[number] if number < len(changes) else {})
     return message
 
 

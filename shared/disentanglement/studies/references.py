@@ -65,9 +65,12 @@ def _in_study(
 
 def _representation_of(model: PlannedModel, text: str, representation: str | None) -> StepKey:
     words = [planned.word for planned in model.representations]
-    for planned in model.representations:
-        if planned.word == representation or (representation is None and len(words) == 1):
-            return planned.key
+    found = [planned for planned in model.representations if representation in (None, planned.word)]
+    if len(found) == 1:
+        return found[0].key
+    if len(found) > 1 and representation is not None:
+        keys = ", ".join(str(planned.key) for planned in found)
+        raise SpecError.of("reference", f"one of the keys {keys}", f"{text}, which is the name of {len(found)}")
     raise SpecError.of("reference", f"{text.partition('/')[0]}/ and one of {', '.join(words)}", text)
 
 

@@ -48,6 +48,8 @@ def table() -> pd.DataFrame:
             "random_seed": seed,
             "train.objective.beta_vae.beta": beta,
             "representation": representation,
+            "representation_parameters": "",
+            "metric_parameters": "",
             "metric": metric,
             "key": key,
             "value": number / 10 + (representation == "mean") / 100,

@@ -204,3 +204,35 @@ def test_a_study_may_grow_metrics_but_not_become_another(store: CountingStore) -
     other = {"grid": {"sweep": {"objective.beta_vae.beta": [2]}}}
     with pytest.raises(ArtifactConflict, match="another study named small"):
         submit_study(store, a_study(**other), a_plan(**other), project="default", now=NOW)
+
+
+def test_a_replaced_study_shows_its_own_model_numbers(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[1], SCORES)
+    assert set(study_table(store, "default", plan)["number"]) == {1}
+    replaced = a_plan(grid={"sweep": {"objective.beta_vae.beta": [4]}})
+    assert set(study_table(store, "default", replaced)["number"]) == {0}
+
+
+def test_the_same_metric_with_other_parameters_is_another_column(store: CountingStore) -> None:
+    plan = a_plan(metrics=["mig", {"mig": {"num_bins": 5}}])
+    for item in steps_of(plan.models[0]):
+        bins = item.spec.metric.mig.num_bins if hasattr(item.spec, "metric") and item.spec.metric.mig else 0
+        settle(store, item.spec, item.upstream, {"discrete_mig": bins / 100} if bins else {})
+    table = study_table(store, "default", plan)
+    assert dict(zip(table["metric_parameters"], table["value"], strict=True)) == {"": 0.2, '{"num_bins":5}': 0.05}
+    row = wide(table).iloc[0]
+    assert (row["mig.discrete_mig"], row["mig[num_bins=5].discrete_mig"]) == (0.2, 0.05)
+
+
+def test_representations_that_differ_in_a_parameter_alone_are_rows_of_their_own(store: CountingStore) -> None:
+    plan = a_plan(representations=["sampled", {"sampled": {"random_seed": 3}}], metrics=["mig"])
+    settle_model(store, plan.models[0], SCORES)
+    assert wide(study_table(store, "default", plan))["representation"].tolist() == ["sampled", "sampled[random_seed=3]"]
+
+
+def test_a_parameter_at_its_default_is_shown_where_another_model_has_it_changed(store: CountingStore) -> None:
+    plan = a_plan(grid={"sweep": {"batch_size": [64, 32]}}, metrics=["mig"])
+    for model in plan.models:
+        settle_model(store, model, SCORES)
+    assert study_table(store, "default", plan)["train.batch_size"].tolist() == [64, 32]
