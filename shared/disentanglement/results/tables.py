@@ -64,11 +64,13 @@ def cell_table(store: Store, project: str, cell: PlanCell) -> pd.DataFrame:
     wanted = {str(score.key): score for score in planned_scores(cell)}
     key = TableKey(project, cell.study, cell.cell)
     stored = _read(store, key)
+    if not set(SCORED) <= set(stored.columns):  # another release's layout, or no table yet
+        stored = pd.DataFrame()
     committed = {str(step_key) for step_key in list_committed(store, "evaluate", cell.cell)}
     present = set() if stored.empty else set(stored["evaluate_key"])
     missing = [score for text, score in wanted.items() if text in committed and text not in present]
     fresh = pd.DataFrame([row for score, manifest in _manifests(store, missing) for row in scored(score, manifest)])
-    known = [table[SCORED] for table in (stored, fresh) if not table.empty and set(SCORED) <= set(table.columns)]
+    known = [table[SCORED] for table in (stored, fresh) if not table.empty]
     if not known:
         return pd.DataFrame()
     paths = sorted({path for model in cell.planned for path, _ in _parameters(canonical(model.train))})

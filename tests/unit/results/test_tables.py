@@ -12,7 +12,7 @@ import pytest
 
 from disentanglement.errors import ArtifactConflict, StoreRefused
 from disentanglement.results.encoding import aggregated_row, column_json, train_config
-from disentanglement.results.tables import planned_scores, study_table, wide
+from disentanglement.results.tables import planned_scores, study_table, to_parquet, wide
 from disentanglement.specs import StepKey, StepSpec, StudySpec, TrainSpec, canonical, parse_spec
 from disentanglement.storage.commit import Attempt, commit, committed
 from disentanglement.storage.directory_store import DirectoryStore
@@ -236,3 +236,12 @@ def test_a_parameter_at_its_default_is_shown_where_another_model_has_it_changed(
     for model in plan.models:
         settle_model(store, model, SCORES)
     assert study_table(store, "default", plan)["train.batch_size"].tolist() == [64, 32]
+
+
+def test_a_table_of_another_layout_is_made_anew(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    table = study_table(store, "default", plan)
+    key = TableKey("default", "small", "dsprites_full.beta_vae")
+    store.put(key, to_parquet(table.drop(columns="contract")))
+    assert len(study_table(store, "default", plan)) == len(table)
