@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from numpy.random import RandomState
 
-from disentanglement.errors import SpecError
 from disentanglement.metrics.dci import DciResult, dci
 from disentanglement.metrics.factor_vae_score import (
     FactorVaeScoreResult,
@@ -59,7 +58,6 @@ def evaluate_factor_vae_score(
     spec: FactorVaeScore, representation: Representation, seed: int, progress: Progress
 ) -> FactorVaeScoreResult:
     """FactorVAE score: variances of codes over the data set, then training votes, then evaluation votes."""
-    _check_variances_exist(spec)
     rs = RandomState(seed)
     variance_D = variance_of_codes(representation, spec.num_variance_estimate, rs)
     num_factors = len(representation.factor_sizes)
@@ -76,9 +74,3 @@ def evaluate_factor_vae_score(
     return factor_vae_score(
         variance_D, train, evaluation, num_factors=num_factors, prune_threshold=spec.prune_threshold
     )
-
-
-def _check_variances_exist(spec: FactorVaeScore) -> None:
-    for field in ("batch_size", "num_variance_estimate"):
-        if getattr(spec, field) < 2:
-            raise SpecError.of(f"factor_vae_score.{field}", "at least 2 points", getattr(spec, field))

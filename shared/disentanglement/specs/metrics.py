@@ -10,6 +10,8 @@ from disentanglement.specs.base import A_LIST, Count, Fraction, NonNegative, One
 from disentanglement.specs.supervision import PERFECT_LABELLER, LabellerSpec
 
 TrainSizes = Annotated[tuple[Count, ...], A_LIST, Field(min_length=1)]
+AtLeastTwo = Annotated[int, Field(ge=2, lt=2**31)]
+"""As many points as a variance needs."""
 Bins = Annotated[int, Field(ge=2, le=2**15)]
 
 
@@ -45,8 +47,8 @@ class FactorVaeScore(Spec):
 
     num_train: Count = 10000
     num_eval: Count = 5000
-    num_variance_estimate: Count = 10000
-    batch_size: Count = 64
+    num_variance_estimate: AtLeastTwo = 10000
+    batch_size: AtLeastTwo = 64
     prune_threshold: NonNegative = 0.05
     """Codes whose standard deviation is below this do not vote."""
 

@@ -181,7 +181,7 @@ def resolved(spec: TrainSpec, digests: Mapping[str, str]) -> TrainSpec:
     if asked:
         return spec
     if name not in digests:
-        raise SpecError.of("dataset.name", "a data set that the store holds (`disentangle data import`)", name)
+        raise SpecError.of("dataset.name", f"a data set that the store holds (`disentangle data import {name}`)", name)
     dataset = DatasetSpec(name=name, digest=digests[name], options=spec.dataset.options)
     return spec.replace(dataset=dataset)
 
