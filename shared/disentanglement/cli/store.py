@@ -16,37 +16,55 @@ app = typer.Typer(no_args_is_help=True, help="Verify the store, and tidy it.")
 
 
 @app.command()
-def check(store: StoreOption = None, as_json: JsonOption = False) -> None:
+def check(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Withdraw damaged steps and evict damaged codes: both are made again")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Read every object that a manifest names, and compare size and digest. Changes
-    nothing.
+    nothing without --repair.
 
-    Exit code 5 where something is damaged. A damaged step runs again after its
-    manifest is removed.
+    Exit code 5 where something is damaged and was not repaired. A withdrawn step runs
+    again with the next run of its study; a damaged data set has to be imported again.
     """
     from disentanglement.cli.progress_bar import bar
-    from disentanglement.storage.checking import check_store
+    from disentanglement.storage import checking
 
     opened = Place.of(store).open()
     with bar("verifying digests") as update:
-        report = check_store(
+        report = checking.check_store(
             opened, progress=lambda done, total: update(done / total, f"{done:,} of {total:,} manifests")
         )
+    removed = [str(key) for key in checking.repair(opened, report)] if repair else []
     findings = [{"key": str(finding.key), "problem": finding.problem} for finding in report.findings]
     if as_json:
-        print_json({"manifests": report.manifests, "files": report.files, "findings": findings})
+        print_json({"manifests": report.manifests, "files": report.files, "findings": findings, "removed": removed})
     else:
         for finding in findings:
             say(f"{finding['key']}: {finding['problem']}", style="red")
-        typer.echo(f"{report.manifests} manifests, {report.files} files, {len(findings)} damaged")
-    if findings:
+        for key in removed:
+            say(f"{key}: removed, will be made again")
+        typer.echo(f"{report.manifests} manifests, {report.files} files, {len(findings)} damaged{_repaired(removed)}")
+    if len(findings) > len(removed):
         raise typer.Exit(ExitCode.CORRUPT)
+
+
+def _repaired(removed: list[str]) -> str:
+    return f", {len(removed)} of them removed to be made again" if removed else ""
 
 
 @app.command()
 def collect(
     delete: Annotated[bool, typer.Option("--delete", help="Remove it; without this, only say what would go")] = False,
     older_than_days: Annotated[
-        float, typer.Option("--older-than-days", min=0.0, help="Attempts younger than this stay, for their checkpoints")
+        float,
+        typer.Option(
+            "--older-than-days",
+            min=0.0,
+            help="Attempts and uploads younger than this stay (one hour at least: they may be in use)",
+        ),
     ] = 7.0,
     codes_older_than_days: Annotated[
         float | None, typer.Option("--codes-older-than-days", min=0.0, help="Also evict codes older than this")

@@ -24,13 +24,13 @@ from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.specs import StepKey, canonical_json
 from disentanglement.specs.canonical import contract_version
 from disentanglement.storage.commit import Attempt, commit, committed
-from disentanglement.storage.keys import UploadKey, UploadRecordKey
+from disentanglement.storage.keys import UPLOADED_CELL, UploadKey, UploadRecordKey
 from disentanglement.storage.manifests import Record, Sha256, tensor_digest
 from disentanglement.storage.store import Store, measure, measure_file
 
 Arrays = Mapping[str, NDArray[Any]]
 
-CELL = "uploaded.codes"
+CELL = UPLOADED_CELL
 NAMES = ("codes", "factors", "test_codes", "test_factors")
 
 

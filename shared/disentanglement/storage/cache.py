@@ -3,7 +3,8 @@
 A copy is named by its sha256. Under contention one process downloads and the others wait for it (`flock`).
 Beside a file that was verified stands a small note of its size and time of change, so that it is read through
 once, not at every start; a file that no longer matches its note is verified again, and replaced where it is
-damaged. Files of a `DirectoryStore` are verified the same way and mapped where they are.
+damaged. After a download the copies that were unused for longest go, until the rest keeps DISENTANGLEMENT_CACHE_GIB.
+Files of a `DirectoryStore` are verified the same way and mapped where they are.
 """
 
 from __future__ import annotations
@@ -21,15 +22,19 @@ from pathlib import Path
 
 from disentanglement.errors import ArtifactNotFound
 from disentanglement.storage.keys import Key
+from disentanglement.storage.settings import cache_limit
 from disentanglement.storage.store import LocalFiles, Measured, Store, check, copy, measure_file
 
 logger = logging.getLogger(__name__)
+
+IN_USE_S = 60.0
 
 
 class Cache:
     """A directory of verified copies. It may be removed at any time when nobody uses it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, max_bytes: int | None = None) -> None:
+        self._max_bytes = cache_limit() if max_bytes is None else max_bytes
         self._files = directory / "files"
         self._verified = directory / "verified"
         self._locks = directory / "locks"
@@ -48,10 +53,13 @@ class Cache:
             if isinstance(store, LocalFiles):
                 return self._in_place(store.local_path(key), key, wanted)
             path = self._files / wanted.sha256
-            if not self._is_sound(path, wanted):
+            is_new = not self._is_sound(path, wanted)
+            if is_new:
                 self._download(store, key, wanted, path)
             _mark_used(path)
-            return path
+        if is_new:
+            self.trim(self._max_bytes, unused_for_s=IN_USE_S)
+        return path
 
     def evict(self, sha256: str) -> None:
         """Remove a copy; who has it mapped keeps it until they close it."""
@@ -59,12 +67,16 @@ class Cache:
             (self._files / sha256).unlink(missing_ok=True)
             self._note_of(self._files / sha256).unlink(missing_ok=True)
 
-    def trim(self, max_bytes: int) -> None:
-        """Remove copies, the longest unused first, until the rest has at most `max_bytes`."""
-        found = [(path.stat(), path) for path in self._files.iterdir()]
+    def trim(self, max_bytes: int, *, unused_for_s: float = 0.0) -> None:
+        """Remove copies, the longest unused first, until the rest has at most `max_bytes`.
+
+        One stays that was fetched less than `unused_for_s` ago: who fetched it may not have opened it yet.
+        """
+        found = [(status, path) for path in self._files.iterdir() if (status := _status(path)) is not None]
         total = sum(status.st_size for status, _ in found)
+        latest_ns = time.time_ns() - int(unused_for_s * 1e9)
         for status, path in sorted(found, key=lambda entry: entry[0].st_atime_ns):
-            if total <= max_bytes:
+            if total <= max_bytes or status.st_atime_ns > latest_ns:
                 return
             self.evict(path.name)
             total -= status.st_size
@@ -124,6 +136,13 @@ class Cache:
             yield
         finally:
             os.close(descriptor)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:  # evicted meanwhile
+        return None
 
 
 def _mark_used(path: Path) -> None:

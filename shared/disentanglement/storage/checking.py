@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from disentanglement.errors import ArtifactNotFound, CorruptArtifact
 from disentanglement.storage import prefixes
-from disentanglement.storage.codes import CodesManifest, find_codes
-from disentanglement.storage.commit import find_manifest
+from disentanglement.storage.codes import CodesManifest, evict_codes, find_codes
+from disentanglement.storage.commit import find_manifest, withdraw
 from disentanglement.storage.data_sets import find_data_set, images_key, images_measured, is_card
 from disentanglement.storage.keys import CodesManifestKey, DatasetKey, Key, ManifestKey
 from disentanglement.storage.manifests import Manifest
@@ -53,6 +53,25 @@ def check_store(store: Store, *, progress: Progress = silent) -> Report:
         except (ArtifactNotFound, CorruptArtifact) as error:
             findings.append(Finding(key, str(error)))
     return Report(len(manifests), files, tuple(findings))
+
+
+def repair(store: Store, report: Report) -> list[Key]:
+    """Remove the manifests that `check_store` found damaged; the keys of those removed.
+
+    Such steps run again, and such codes, which go with their files, are extracted again. Data sets are left: importing
+    one again is for a person to do.
+    """
+    removed: list[Key] = []
+    for key in (finding.key for finding in report.findings):
+        match key:
+            case ManifestKey():
+                withdraw(store, key.step, key.step_key)
+            case CodesManifestKey():
+                evict_codes(store, key)
+            case _:
+                continue
+        removed.append(key)
+    return removed
 
 
 def _manifests(store: Store) -> Iterator[Key]:

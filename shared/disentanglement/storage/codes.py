@@ -8,6 +8,7 @@ codes.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +31,8 @@ from disentanglement.storage.manifests import (
     tensor_digest,
 )
 from disentanglement.storage.store import Store, measure
+
+logger = logging.getLogger(__name__)
 
 MEAN, LOGVAR = "mean.npy", "logvar.npy"
 
@@ -113,9 +116,18 @@ def open_codes(store: Store, cache: Cache, key: CodesManifestKey) -> StoredCodes
     """A model's codes, mapped from a verified local copy.
 
     Raises:
-        CodesMissing: they were never extracted, or evicted (also while they were being opened).
-        CorruptArtifact: the stored bytes are not the recorded ones.
+        CodesMissing: they were never extracted, evicted (also while they were being opened), or damaged: what is
+            damaged is evicted here, since the model can give it again.
     """
+    try:
+        return _open(store, cache, key)
+    except CorruptArtifact as error:
+        logger.warning("damaged_codes_evicted", extra={"key": str(key), "why": str(error)})
+        evict_codes(store, key)
+        raise CodesMissing(f"{key.train_key}: its codes were damaged and are gone; extract them again") from error
+
+
+def _open(store: Store, cache: Cache, key: CodesManifestKey) -> StoredCodes:
     manifest = find_codes(store, key)
     if manifest is None:
         raise CodesMissing(f"{key.train_key}: its codes on data {key.data_digest} are not there; extract them")
@@ -127,13 +139,18 @@ def open_codes(store: Store, cache: Cache, key: CodesManifestKey) -> StoredCodes
 
 
 def evict_codes(store: Store, key: CodesManifestKey) -> None:
-    """Remove a model's codes; the manifest goes first, so that nobody trusts what is left."""
-    manifest = find_codes(store, key)
-    if manifest is None:
-        return
+    """Remove a model's codes; the manifest goes first, so that nobody trusts what is left.
+
+    The files of a manifest that can't be read are left to the collector.
+    """
+    try:
+        manifest = find_codes(store, key)
+    except CorruptArtifact:
+        manifest = None
     store.delete(key)
-    for name in manifest.files:
-        store.delete(manifest.file_key(name))
+    if manifest is not None:
+        for name in manifest.files:
+            store.delete(manifest.file_key(name))
 
 
 def list_codes(store: Store, train_key: StepKey | None = None) -> set[CodesManifestKey]:

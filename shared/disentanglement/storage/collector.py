@@ -15,13 +15,23 @@ from disentanglement.errors import CorruptArtifact
 from disentanglement.specs import StepKey
 from disentanglement.storage import prefixes
 from disentanglement.storage.codes import CodesManifest, evict_codes, find_codes
-from disentanglement.storage.commit import find_manifest
+from disentanglement.storage.commit import find_manifest, list_committed
 from disentanglement.storage.data_sets import find_data_set, images_key, is_card
-from disentanglement.storage.keys import ArtifactKey, CodesKey, CodesManifestKey, DatasetKey, Key
+from disentanglement.storage.keys import (
+    UPLOADED_CELL,
+    ArtifactKey,
+    CodesKey,
+    CodesManifestKey,
+    DatasetKey,
+    Key,
+    UploadKey,
+)
 from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import Leftover, ObjectInfo, Store
 
 KEPT_FOR = timedelta(days=7)
+YOUNGEST = timedelta(hours=1)
+"""What is younger may be of an attempt that is about to commit, so it stays whatever was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +50,13 @@ class Collected:
 def collect(store: Store, now: datetime, *, older_than: timedelta = KEPT_FOR, dry_run: bool = True) -> Collected:
     """Remove what is older than `older_than` and trusted by nobody.
 
-    That is: files of attempts (checkpoints too), codes and data sets that no manifest names, probes, unfinished writes.
+    That is: files of attempts (checkpoints too), codes and data sets that no manifest names, arrays that nobody had
+    scored, probes, unfinished writes. An attempt goes as a whole: as long as one of its files is young, all stay.
+    Nothing goes that is younger than an hour.
     An attempt goes as a whole: as long as one of its files is young, all stay.
     """
-    before = now - older_than
-    objects = tuple(_unnamed(store, before))
+    before = now - max(older_than, YOUNGEST)
+    objects = (*_unnamed(store, before), *_unnamed_uploads(store, before))
     leftovers = tuple(part for part in store.leftovers() if part.modified < before)
     if not dry_run:
         for info in objects:
@@ -89,6 +101,26 @@ def _unnamed(store: Store, before: datetime) -> Iterator[ObjectInfo]:
             if all(info.modified < before for info in infos):
                 yield from _unnamed_of(store, infos)
     yield from (info for info in store.list(prefixes.probes()) if info.modified < before)
+
+
+def _unnamed_uploads(store: Store, before: datetime) -> Iterator[ObjectInfo]:
+    """Arrays that were sent and never scored: no pseudo representation names them."""
+    old = [info for info in store.list(prefixes.uploads()) if info.modified < before]
+    try:
+        named = _named_uploads(store) if old else set()
+    except CorruptArtifact:  # nothing is known of what it names
+        return
+    yield from (info for info in old if info.key not in named)
+
+
+def _named_uploads(store: Store) -> set[Key]:
+    named: set[Key] = set()
+    for step_key in list_committed(store, "postprocess", UPLOADED_CELL):
+        manifest = find_manifest(store, "postprocess", step_key)
+        uploaded = manifest.spec.get("uploaded") if manifest else None
+        if isinstance(uploaded, dict):
+            named.update(UploadKey(str(sha256)) for sha256 in uploaded.values())
+    return named
 
 
 def _groups(infos: Iterable[ObjectInfo]) -> Iterator[list[ObjectInfo]]:

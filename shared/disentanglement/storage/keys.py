@@ -76,6 +76,10 @@ class DatasetKey(Key):
     file: str
 
 
+UPLOADED_CELL = "uploaded.codes"
+"""The cell of the pseudo representations that name arrays which clients sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class UploadKey(Key):
     """An array that a client sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from disentanglement.storage.store import Store
 
 STORE_VARIABLE = "DISENTANGLEMENT_STORE"
 CACHE_VARIABLE = "DISENTANGLEMENT_CACHE"
+CACHE_LIMIT_VARIABLE = "DISENTANGLEMENT_CACHE_GIB"
+DEFAULT_CACHE_GIB = 50.0
 DEFAULT_STORE = ".disentangle/store"
 _S3_OPTIONS = ("endpoint", "region", "secure", "ca_file", "path_style", "check_conditional_put")
 _SWITCHES = ("secure", "path_style", "check_conditional_put")
@@ -95,6 +98,18 @@ def cache_directory(env: Mapping[str, str] | None = None) -> Path:
         return Path(given).expanduser()
     home = env.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(home).expanduser() / "disentanglement"
+
+
+def cache_limit(env: Mapping[str, str] | None = None) -> int:
+    """How many bytes the local cache keeps: DISENTANGLEMENT_CACHE_GIB (50) times 2^30."""
+    given = (os.environ if env is None else env).get(CACHE_LIMIT_VARIABLE) or str(DEFAULT_CACHE_GIB)
+    try:
+        gib = float(given)
+    except ValueError:
+        gib = math.nan
+    if not 0 <= gib < math.inf:
+        raise SpecError.of(CACHE_LIMIT_VARIABLE, "a number of GiB, 0 or more", repr(given))
+    return int(gib * 2**30)
 
 
 def _file_path(url: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from disentanglement.metrics.catalog import METRICS
 from disentanglement.specs import StepKey
+from disentanglement.storage.commit import Attempt, commit, committed
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.keys import ArtifactKey, new_attempt
 
@@ -70,10 +73,32 @@ def test_a_sound_store_passes_and_a_damaged_one_does_not(run: Any, dummy_data: s
     assert "sha256" in ended.json["findings"][0]["problem"]
 
 
+def test_a_repair_removes_the_manifest_of_a_damaged_step_and_says_so(run: Any, store: DirectoryStore) -> None:
+    attempt = Attempt(store, "train", KEY)
+    attempt.put("weights.safetensors", b"weights")
+    commit(store, attempt.manifest(spec={}, contract="1.1"))
+    store.put(attempt.key("weights.safetensors"), b"Weights")
+    assert run("store", "check").code == 5
+    ended = run("store", "check", "--repair", "--json")
+    assert (ended.code, ended.json["removed"]) == (0, [f"manifests/train/{KEY}.json"])
+    assert committed(store, "train", KEY) is None
+    assert run("store", "check", "--json").json["findings"] == []
+
+
+def test_a_data_set_is_not_repaired(run: Any, dummy_data: str, tmp_path: Path) -> None:
+    (images,) = (tmp_path / "store").rglob("images.npy*")
+    images.unlink()
+    ended = run("store", "check", "--repair", "--json")
+    assert (ended.code, ended.json["removed"]) == (5, [])
+
+
 def test_collecting_only_says_what_would_go_unless_told_to_delete(run: Any, store: DirectoryStore) -> None:
     key = ArtifactKey("train", KEY, new_attempt(), "weights.safetensors")
     store.put(key, b"nobody names me")
-    assert run("store", "collect", "--json").json["objects"] == []  # too young
+    assert run("store", "collect", "--older-than-days", "0", "--json").json["objects"] == []  # too young
+    seconds = time.time() - 7200
+    os.utime(store.local_path(key), (seconds, seconds))
+    assert run("store", "collect", "--json").json["objects"] == []  # still too young
     dry = run("store", "collect", "--older-than-days", "0", "--json").json
     assert (dry["deleted"], dry["objects"], dry["bytes"]) == (False, [str(key)], 15)
     assert store.head(key) is not None

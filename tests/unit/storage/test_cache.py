@@ -165,3 +165,16 @@ def test_a_damaged_file_of_a_directory_is_corrupt(store: DirectoryStore, cache: 
     store.put(KEY, DATA[:-1] + b"?")
     with pytest.raises(CorruptArtifact):
         cache.fetch(store, KEY, WANTED)
+
+
+def test_after_a_download_the_longest_unused_go_but_never_what_was_just_fetched(
+    far: FarStore, store: DirectoryStore, tmp_path: Path
+) -> None:
+    cache, paths = Cache(tmp_path / "cache", max_bytes=1500), []
+    for number in range(3):
+        key, data = UploadKey(f"{number}" * 64), bytes([number]) * 1000
+        store.put(key, data)
+        paths.append(cache.fetch(far, key, measure(data)))
+        if number == 0:
+            os.utime(paths[0], ns=(10**9, paths[0].stat().st_mtime_ns))
+    assert [path.exists() for path in paths] == [False, True, True]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from disentanglement.errors import CodesMissing, CorruptArtifact, StepNotCommitted
+from disentanglement.errors import CodesMissing, StepNotCommitted
 from disentanglement.specs import StepKey
 from disentanglement.storage import prefixes
 from disentanglement.storage.cache import Cache
@@ -85,11 +85,24 @@ def test_codes_that_go_while_they_are_opened_are_missing(store: DirectoryStore, 
         open_codes(store, cache, KEY)
 
 
-def test_damaged_codes_are_corrupt(store: DirectoryStore, cache: Cache) -> None:
+def test_damaged_codes_are_evicted_and_missing_so_that_they_are_extracted_again(
+    store: DirectoryStore, cache: Cache
+) -> None:
     manifest = put_codes(store, KEY, MEAN, LOGVAR)
     store.put(manifest.file_key("mean.npy"), b"not codes")
-    with pytest.raises(CorruptArtifact):
+    with pytest.raises(CodesMissing, match="damaged"):
         open_codes(store, cache, KEY)
+    assert list(store.list(prefixes.EVERYTHING)) == []
+    put_codes(store, KEY, MEAN, LOGVAR)
+    np.testing.assert_array_equal(open_codes(store, cache, KEY).mean, MEAN)
+
+
+def test_codes_with_a_damaged_manifest_are_evicted_too(store: DirectoryStore, cache: Cache) -> None:
+    put_codes(store, KEY, MEAN, LOGVAR)
+    store.put(KEY, b"?")
+    with pytest.raises(CodesMissing, match="damaged"):
+        open_codes(store, cache, KEY)
+    assert list_codes(store) == set()
 
 
 def test_draws_and_data_are_kept_apart(store: DirectoryStore, cache: Cache) -> None:

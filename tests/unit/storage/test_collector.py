@@ -11,13 +11,22 @@ import pytest
 
 from disentanglement.specs import StepKey
 from disentanglement.storage import prefixes
-from disentanglement.storage.checking import check_store
+from disentanglement.storage.checking import check_store, repair
 from disentanglement.storage.checkpoints import latest_checkpoint, put_checkpoint
 from disentanglement.storage.codes import list_codes, put_codes
 from disentanglement.storage.collector import collect, collect_codes
 from disentanglement.storage.commit import Attempt, commit, committed
 from disentanglement.storage.directory_store import DirectoryStore
-from disentanglement.storage.keys import CodesKey, CodesManifestKey, DatasetKey, Key, ManifestKey, NameKey, ProbeKey
+from disentanglement.storage.keys import (
+    CodesKey,
+    CodesManifestKey,
+    DatasetKey,
+    Key,
+    ManifestKey,
+    NameKey,
+    ProbeKey,
+    UploadKey,
+)
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KEYS = [StepKey("dsprites_full", "beta_vae", letter * 52) for letter in "abcd"]
@@ -179,3 +188,44 @@ def test_the_check_finds_a_flipped_byte_a_missing_file_and_a_damaged_manifest(st
     }
     assert "sha256" in findings[ManifestKey("train", KEYS[0])]
     assert "logvar.npy" in findings[CODES[0]]
+
+
+def test_a_repair_withdraws_damaged_steps_and_evicts_damaged_codes_and_nothing_else(store: DirectoryStore) -> None:
+    damaged, sound = (attempt_with_checkpoint(store, key) for key in KEYS[:2])
+    for attempt in (damaged, sound):
+        commit(store, attempt.manifest(spec={}, contract="1.1"))
+    store.put(damaged.key("weights.safetensors"), b"Weights")
+    store.delete(put_codes(store, CODES[0], MEAN, MEAN).file_key("logvar.npy"))
+    put_codes(store, CODES[1], MEAN, MEAN)
+    store.put(CODES[2], b"not a manifest")
+    assert set(repair(store, check_store(store))) == {damaged_manifest := ManifestKey("train", KEYS[0]), *CODES[::2]}
+    assert store.head(damaged_manifest) is None
+    assert list_codes(store) == {CODES[1]}
+    report = check_store(store)
+    assert (report.manifests, report.findings) == (2, ())
+    assert repair(store, report) == []
+
+
+def test_what_is_younger_than_an_hour_stays_whatever_is_asked_for(store: DirectoryStore) -> None:
+    for key, hours in zip(KEYS, (0.5, 2), strict=False):
+        attempt = Attempt(store, "train", key)
+        attempt.put("weights.safetensors", b"about to commit")
+        age(store, hours / 24, attempt.key("weights.safetensors"))
+    gone = collect(store, NOW, older_than=timedelta(0)).objects
+    assert [str(info.key).split("/")[2] for info in gone] == [str(KEYS[1])]
+
+
+def test_arrays_that_were_sent_go_unless_a_representation_names_them_or_they_are_young(store: DirectoryStore) -> None:
+    named, young, old = (UploadKey(digit * 64) for digit in "012")
+    for key in (named, young, old):
+        store.put(key, b"array")
+    uploaded = StepKey("uploaded", "codes", "a" * 52)
+    commit(
+        store, Attempt(store, "postprocess", uploaded).manifest(spec={"uploaded": {"codes": "0" * 64}}, contract="1")
+    )
+    age(store, 1000)
+    age(store, 1, young)
+    assert [info.key for info in collect(store, NOW, dry_run=False).objects] == [old]
+    store.put(ManifestKey("postprocess", uploaded), b"?")
+    age(store, 1000)
+    assert collect(store, NOW).objects == ()

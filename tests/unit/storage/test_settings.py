@@ -11,7 +11,7 @@ import pytest
 from disentanglement.errors import SpecError
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.keys import NameKey
-from disentanglement.storage.settings import S3Settings, cache_directory, open_store
+from disentanglement.storage.settings import S3Settings, cache_directory, cache_limit, open_store
 
 SECRETS = {"DISENTANGLEMENT_S3_ACCESS_KEY": "the-access-key", "DISENTANGLEMENT_S3_SECRET_KEY": "the-secret-key"}
 
@@ -118,3 +118,11 @@ def test_a_directory_needs_no_client_library() -> None:
         "codes, commit, collector, data_sets; sys.exit(any(name in sys.modules for name in ('minio', 'urllib3')))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_cache_keeps_fifty_gib_unless_told_otherwise() -> None:
+    assert cache_limit({}) == 50 * 2**30
+    assert cache_limit({"DISENTANGLEMENT_CACHE_GIB": "0.5"}) == 2**29
+    for wrong in ("much", "-1", "nan", "inf"):
+        with pytest.raises(SpecError, match="DISENTANGLEMENT_CACHE_GIB"):
+            cache_limit({"DISENTANGLEMENT_CACHE_GIB": wrong})
