@@ -43,7 +43,7 @@ async def relayed(method: str, timeout: float | None = None) -> bytes:
                 return bytes(message)
             raise AssertionError("no message")
     finally:
-        await channel.close()
+        await channel.close(None)
         await asyncio.gather(front.stop(None), backend.stop(None))
 
 

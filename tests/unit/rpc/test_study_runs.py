@@ -16,6 +16,7 @@ from disentanglement.rpc import study_runs
 from disentanglement.rpc.study_runs import StudyRuns
 from disentanglement.services.aggregator.servicer import AggregatorServicer
 from disentanglement.specs import STEPS
+from disentanglement.steps.driver import Driver
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.progress import Report
 from disentanglement.storage.directory_store import DirectoryStore
@@ -51,7 +52,7 @@ async def test_a_study_begun_by_several_at_once_is_driven_once(
 ) -> None:
     drivers = []
 
-    class Counted(study_runs.Driver):
+    class Counted(Driver):
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             drivers.append(self)
             super().__init__(*arguments, **settings)
