@@ -70,7 +70,7 @@ class LocalServices:
     """The services of one directory."""
 
     directory: Path
-    _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def setup(self) -> Setup | None:
         """What was started last."""
@@ -88,7 +88,9 @@ class LocalServices:
 
     def pid(self, service: str) -> int | None:
         """The process that is this service; None where there is none (any more)."""
-        self._reap()
+        child = self._children.get(service)
+        if child is not None and child.poll() is None:
+            return child.pid  # it may not have written its pid yet
         try:
             pid = int(self._file(service, "pid").read_text())
         except (OSError, ValueError):
@@ -113,7 +115,7 @@ class LocalServices:
                 env={**env, **setup.environment()},
                 start_new_session=True,  # Ctrl-C in the terminal is for the command alone
             )
-        self._children.append(child)
+        self._children[service] = child
 
     def is_ready(self, service: str, setup: Setup) -> bool:
         """Whether it serves and its health says so."""
@@ -147,7 +149,7 @@ class LocalServices:
         for service in left:
             if (pid := self.pid(service)) is not None:
                 _signal_group(pid, signal.SIGKILL)
-        for child in self._children:  # what has ended is buried, not left to the garbage collector
+        for child in self._children.values():  # what has ended is buried, not left to the garbage collector
             with suppress(subprocess.TimeoutExpired):
                 child.wait(BURIAL_S)
         for service in SERVICES:
@@ -188,9 +190,6 @@ class LocalServices:
 
     def _file(self, service: str, kind: str) -> Path:
         return self.directory / f"{service}.{kind}"
-
-    def _reap(self) -> None:
-        self._children = [child for child in self._children if child.poll() is None]
 
 
 def free_ports() -> dict[str, int]:

@@ -21,6 +21,7 @@ from disentanglement.errors import (
     PermissionDenied,
     ResourceExhausted,
     SpecError,
+    StoreRefused,
     TrainingFailed,
     Unauthenticated,
     Unavailable,
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 TERMINAL = (TrainingFailed, MetricUndefined, SpecError, CorruptArtifact, NotBuiltYet, Cancelled)
 """Errors that the same step would raise again."""
 
-BLAMELESS = (DeviceUnusable, Unauthenticated, PermissionDenied)
+BLAMELESS = (DeviceUnusable, StoreRefused, Unauthenticated, PermissionDenied)
 """Errors that end the drive: any step would raise them."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
@@ -116,7 +117,7 @@ class Driver:
         Raises:
             Unavailable: the store, a service or workers stayed away for longer than `patience_s`.
             DeviceUnusable: a worker can't compute on its device; no step is to blame.
-            Unauthenticated, PermissionDenied: the store or a service refuses; no step is to blame.
+            StoreRefused, Unauthenticated, PermissionDenied: the store or a service refuses; no step is to blame.
         """
         self._committed = set(await asyncio.to_thread(self._records.committed, self._plan))
         self._failed = set(await asyncio.to_thread(self._records.failed, self._plan))

@@ -53,7 +53,6 @@ def collect(store: Store, now: datetime, *, older_than: timedelta = KEPT_FOR, dr
     That is: files of attempts (checkpoints too), codes and data sets that no manifest names, arrays that nobody had
     scored, probes, unfinished writes. An attempt goes as a whole: as long as one of its files is young, all stay.
     Nothing goes that is younger than an hour.
-    An attempt goes as a whole: as long as one of its files is young, all stay.
     """
     before = now - max(older_than, YOUNGEST)
     objects = (*_unnamed(store, before), *_unnamed_uploads(store, before))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,3 +129,13 @@ def test_a_service_that_died_is_started_again_after_its_pause(tmp_path: Path) ->
     assert services.started == ["evaluator"]
     supervisor.look(11.5 + 2 * FIRST_PAUSE_S, {})
     assert services.started == ["evaluator", "evaluator"]
+
+
+def test_a_service_that_has_not_written_its_pid_yet_is_on_its_way_and_not_ended(tmp_path: Path) -> None:
+    services = LocalServices(tmp_path)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        services._children["evaluator"] = child
+        assert services.pid("evaluator") == child.pid
+        child.kill()
+        child.wait()
+        assert services.pid("evaluator") is None

@@ -14,6 +14,7 @@ from disentanglement.errors import (
     DisentanglementError,
     NonFiniteLoss,
     PermissionDenied,
+    StoreRefused,
     Unauthenticated,
     Unavailable,
     WorkerDied,
@@ -303,7 +304,7 @@ def test_a_step_whose_worker_always_dies_is_recorded_and_the_others_go_on() -> N
     assert snapshot.steps["evaluate"].committed == 2
 
 
-@pytest.mark.parametrize("kind", [DeviceUnusable, Unauthenticated, PermissionDenied])
+@pytest.mark.parametrize("kind", [DeviceUnusable, StoreRefused, Unauthenticated, PermissionDenied])
 def test_what_would_stop_every_step_ends_the_drive_and_blames_no_model(kind: type[DisentanglementError]) -> None:
     def behave(item: WorkItem, attempt: int) -> None:
         raise kind("no")
