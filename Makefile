@@ -20,7 +20,7 @@ PYTEST_ARGS ?=
 CHAOS_ARGS ?=
 
 .PHONY: help setup demo test chaos test-wheel check check-format check-types check-layers check-protos check-lock
-.PHONY: format proto tools bench lock clean
+.PHONY: format proto schema tools bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ format: $(READY) ## Format the code and mend what the linter can mend
 
 proto: $(READY) $(PROTO_READY) ## Generate shared/disentanglement/v1 from protos/ (BREAKING=yes accepts a breaking change)
 	BREAKING=$(BREAKING) tools/protos.sh write
+
+schema: $(READY) ## Write docs/schema/study.schema.json anew from the spec types
+	$(BIN)/disentangle schema study > docs/schema/study.schema.json
 
 tools: ## Build the servers that tests run (MinIO) into a per-user cache; needs Go
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/tools/build_tools.py

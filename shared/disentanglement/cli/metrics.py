@@ -9,12 +9,14 @@ import typer
 from disentanglement.cli.console import print_json
 from disentanglement.cli.options import JsonOption
 
-app = typer.Typer(no_args_is_help=True, help="List metrics with what they need and their parameters.")
+app = typer.Typer(help="List metrics with what they need and their parameters.")
 
 
-@app.callback()
-def metrics() -> None:
+@app.callback(invoke_without_command=True)
+def metrics(context: typer.Context) -> None:
     """List metrics with what they need and their parameters."""
+    if context.invoked_subcommand is None:
+        list_metrics()
 
 
 @app.command("list")

@@ -50,6 +50,8 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
         table: long, as `results.tables.study_table` makes it.
         all_keys: show every key of every metric, not only those that papers report.
     """
+    from rich.markup import escape
+
     from disentanglement.results.tables import wide
 
     pivoted = wide(table)
@@ -57,17 +59,17 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
     shown = scores if all_keys or not any(name in SHORT for name in scores) else [n for n in SHORT if n in scores]
     shown += [] if all_keys else [name for name in scores if name.partition(".")[0] not in _metrics_of(shown)]
     leading = sorted((str(name) for name in pivoted.columns if str(name) not in scores), key=_place_of)
-    rich = _table()
+    rich, headers = _table(), leading_names(leading)
     for name in leading:
-        rich.add_column(leading_name(name), justify="left" if name in ("dataset", "method") else "right")
+        rich.add_column(escape(headers[name]), justify="left" if name in ("dataset", "method") else "right")
     for name in shown:
-        rich.add_column(SHORT.get(name, name), justify="right", style="bold" if name in SHORT else None)
+        rich.add_column(escape(SHORT.get(name, name)), justify="right", style="bold" if name in SHORT else None)
     previous: Any = None
     for _, row in pivoted.iterrows():
         if previous is not None and row["number"] != previous:
             rich.add_section() if len(pivoted) > 2 * pivoted["number"].nunique() else None
         previous = row["number"]
-        rich.add_row(*(_cell(row[name]) for name in leading), *(_score(row[name]) for name in shown))
+        rich.add_row(*(escape(_cell(row[name])) for name in leading), *(_score(row[name]) for name in shown))
     _print(rich)
     note_origin(table)
 
@@ -82,6 +84,13 @@ def leading_name(name: str) -> str:
     """`train.objective.beta_vae.beta` is `beta`, `random_seed` is `seed`."""
     short = name.rpartition(".")[2]
     return {"number": "model", "random_seed": "seed"}.get(short, short.replace("_", " "))
+
+
+def leading_names(names: Sequence[str]) -> dict[str, str]:
+    """Headers of columns: the last word, with more of the path where two would read the same."""
+    short = {name: leading_name(name) for name in names}
+    taken = list(short.values())
+    return {name: header if taken.count(header) == 1 else name.removeprefix("train.") for name, header in short.items()}
 
 
 def note_origin(table: pd.DataFrame) -> None:
@@ -129,6 +138,8 @@ def _score(value: float) -> str:
 def _cell(value: Any) -> str:
     match value:
         case None:
+            return "-"
+        case float() if math.isnan(value):
             return "-"
         case float():
             return f"{value:g}"

@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -49,14 +49,15 @@ def study_table(store: Store, project: str, plan: Plan) -> pd.DataFrame:
     `comparable` (with published scores), `data_origin`, `contract`, the three step keys, `evaluation_seed`, `device`,
     `versions`, `wall_time_s`.
     """
-    tables = [cell_table(store, project, cell) for cell in plan.cells.values()]
+    paths = changed_parameters(plan.cells.values())
+    tables = [cell_table(store, project, cell, paths) for cell in plan.cells.values()]
     filled = [table for table in tables if not table.empty]
     if not filled:
         return pd.DataFrame(columns=[*ORDER, "value"])
     return pd.concat(filled, ignore_index=True).sort_values(ORDER, ignore_index=True)
 
 
-def cell_table(store: Store, project: str, cell: PlanCell) -> pd.DataFrame:
+def cell_table(store: Store, project: str, cell: PlanCell, paths: Sequence[str]) -> pd.DataFrame:
     """The scores of one cell, brought up to date in the store.
 
     What a row says of the plan (number, parameters) is the present plan's, also where the score is an old one.
@@ -73,13 +74,20 @@ def cell_table(store: Store, project: str, cell: PlanCell) -> pd.DataFrame:
     known = [table[SCORED] for table in (stored, fresh) if not table.empty]
     if not known:
         return pd.DataFrame()
-    paths = sorted({path for model in cell.planned for path, _ in _parameters(canonical(model.train))})
-    of_plan = pd.DataFrame([planned(cell.study, score, paths) for score in wanted.values()])
+    own = {path for model in cell.models for path, _ in _parameters(model.model_dump(mode="json"))}
+    shown = [path for path in paths if path in own]
+    of_plan = pd.DataFrame([planned(cell.study, score, shown) for score in wanted.values()])
     table = of_plan.merge(pd.concat(known, ignore_index=True), on="evaluate_key", how="inner")
     table = table.sort_values(ORDER, ignore_index=True)
     if not table.equals(stored):
         _keep(store, key, table)
     return table
+
+
+def changed_parameters(cells: Iterable[PlanCell]) -> list[str]:
+    """Paths of the training parameters that some model of the cells has not at its default."""
+    models = (model for cell in cells for model in cell.models)
+    return sorted({path for model in models for path, _ in _parameters(canonical(model))})
 
 
 def planned_scores(cell: PlanCell) -> Iterator[PlannedScore]:
@@ -90,8 +98,8 @@ def planned_scores(cell: PlanCell) -> Iterator[PlannedScore]:
                 yield PlannedScore(model, representation, spec, key)
 
 
-def planned(study: str, score: PlannedScore, paths: list[str]) -> dict[str, Any]:
-    """What the plan says of a score; `paths` are the training parameters to show, at their defaults or not."""
+def planned(study: str, score: PlannedScore, paths: Sequence[str]) -> dict[str, Any]:
+    """What the plan says of a score; `paths` are the training parameters to show."""
     train = score.model.train
     values = dict(_parameters(train.model_dump(mode="json")))
     return {
@@ -200,7 +208,8 @@ def _own_parameters(chosen: OneOf) -> str:
 
 
 def _brackets(parameters: str) -> str:
-    return f"[{','.join(f'{path}={value}' for path, value in flat(json.loads(parameters)))}]" if parameters else ""
+    """`[num_bins=5]`; empty for defaults."""
+    return f"[{','.join(f'{path}={value}' for path, value in json.loads(parameters).items())}]" if parameters else ""
 
 
 def _manifests(store: Store, scores: list[PlannedScore]) -> Iterator[tuple[PlannedScore, Manifest]]:

@@ -364,6 +364,8 @@ def read_study(study: Study) -> StudySpec:
     if isinstance(study, Path):
         return parse_yaml(StudySpec, study.read_text())
     if isinstance(study, str):
+        if study.strip().endswith((".yaml", ".yml")):
+            raise SpecError.of("study", "YAML text, or a file as pathlib.Path", repr(study))
         return parse_yaml(StudySpec, study)
     return study if isinstance(study, StudySpec) else parse_spec(StudySpec, study)
 

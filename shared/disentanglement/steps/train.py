@@ -59,7 +59,6 @@ class _TrainStep:
         self._card = data_set.card
         self._training = Training(spec, TrainingData(data_set.images.stored, device=device))
         self._history = History()
-        self._resumed_from = 0
         self._saved_step, self._saved_at = 0, time.monotonic()
 
     def run(self) -> Computed:
@@ -110,7 +109,7 @@ class _TrainStep:
             return
         self._training.restore(tensors_from_bytes(checkpoint.contents[STATE]))
         self._history = History.from_json(checkpoint.contents["history.json"])
-        self._resumed_from = self._saved_step = checkpoint.position
+        self._saved_step = checkpoint.position
 
     def _report(self, note: str) -> None:
         self._context.report(Progress(self._training.step, self._spec.training_steps, "steps", note))

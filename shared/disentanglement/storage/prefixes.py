@@ -22,7 +22,6 @@ from disentanglement.storage.keys import (
     PlanKey,
     ProbeKey,
     StudyKey,
-    TableKey,
     UploadKey,
 )
 
@@ -114,11 +113,6 @@ def studies(project: str) -> Prefix:
 def failures(project: str, study: str, step: Step, cell: str = "") -> Prefix:
     """Failure records of a study's step, or of one cell of it."""
     return _of_cell(Prefix.up_to(FailureKey(project, study, step, _ZERO_STEP), "step_key"), cell)
-
-
-def tables(project: str, study: str) -> Prefix:
-    """The tables of a study."""
-    return Prefix.up_to(TableKey(project, study, "a"), "cell")
 
 
 def jobs(project: str, step: Step) -> Prefix:

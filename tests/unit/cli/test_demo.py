@@ -75,3 +75,10 @@ def test_the_table_has_what_varies_in_front_and_fits_into_a_hundred_columns(
     assert len(rows) == 8
     assert rows[2] == ["1", "1", "1", "mean", *["0.1100"] * 6]
     assert "not comparable with published" in printed.err
+
+
+def test_what_differs_in_a_parameter_alone_is_told_apart_in_print(capsys: pytest.CaptureFixture[str]) -> None:
+    parameters = ("", '{"random_seed":3}')
+    both = pd.concat([table().assign(representation="sampled", representation_parameters=text) for text in parameters])
+    print_scores(both.drop_duplicates(["number", "representation_parameters", "metric", "key"]).reset_index(drop=True))
+    assert "sampled[random_seed=3]" in capsys.readouterr().out

@@ -245,3 +245,24 @@ def test_a_table_of_another_layout_is_made_anew(store: CountingStore) -> None:
     key = TableKey("default", "small", "dsprites_full.beta_vae")
     store.put(key, to_parquet(table.drop(columns="contract")))
     assert len(study_table(store, "default", plan)) == len(table)
+
+
+def test_a_default_is_shown_where_a_model_of_another_cell_has_it_changed(store: CountingStore) -> None:
+    objectives = [
+        {"objective": {"beta_vae": {"beta": 1}}, "batch_size": 32},
+        {"objective": {"beta_tc_vae": {"beta": 1}}},
+    ]
+    plan = a_plan(grid={"chain": [{"fixed": changes} for changes in objectives]}, metrics=["mig"])
+    for model in plan.models:
+        settle_model(store, model, SCORES)
+    assert study_table(store, "default", plan)["train.batch_size"].tolist() == [32, 64]
+
+
+def test_a_second_look_at_an_unchanged_table_writes_nothing(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], SCORES)
+    study_table(store, "default", plan)
+    key = TableKey("default", "small", "dsprites_full.beta_vae")
+    written = store.head(key)
+    study_table(store, "default", plan)
+    assert store.head(key) == written
