@@ -220,9 +220,13 @@ def state_filter(number: int) -> JobState | None:
     return next(state for state, value in JOB_STATES.items() if value == number)
 
 
-def job_progress(progress: Progress) -> job_pb2.Progress:
-    """How far running work is."""
-    return job_pb2.Progress(step=progress.done, total=progress.total)
+def job_progress(progress: Progress, rate: float | None) -> job_pb2.Progress:
+    """How far running work is, and how long it will still take where its speed is known."""
+    message = job_pb2.Progress(step=progress.done, total=progress.total)
+    if rate:
+        message.rate = rate
+        message.eta.FromNanoseconds(round((progress.total - progress.done) / rate * 1e9))
+    return message
 
 
 def _set_job(message: Any, job: Job) -> None:
@@ -230,7 +234,7 @@ def _set_job(message: Any, job: Job) -> None:
     message.state = JOB_STATES[job.state]
     message.create_time.FromDatetime(job.created)
     if job.progress is not None:
-        message.progress.CopyFrom(job_progress(job.progress))
+        message.progress.CopyFrom(job_progress(job.progress, job.rate))
     if job.ended is not None:
         message.end_time.FromDatetime(job.ended)
     if job.state is JobState.FAILED and job.error is not None:

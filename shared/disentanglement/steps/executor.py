@@ -29,7 +29,7 @@ from disentanglement.specs import Step, StepKey
 from disentanglement.steps.ledger import failure_record
 from disentanglement.steps.messages import error_from_plain, item_from_plain, item_to_plain
 from disentanglement.steps.pool import WorkerPool
-from disentanglement.steps.progress import Progress
+from disentanglement.steps.progress import Progress, Speed
 from disentanglement.steps.representations import is_complete
 from disentanglement.storage.commit import list_committed
 from disentanglement.storage.jobs import (
@@ -66,6 +66,8 @@ class Job:
     created: datetime
     revision: int = 0
     progress: Progress | None = None
+    rate: float | None = None
+    """Units of the progress a second, lately."""
     error: DisentanglementError | None = None
     ended: datetime | None = None
 
@@ -330,9 +332,10 @@ class Executor:
     async def _attempt(self, run: _Run) -> None:
         loop = asyncio.get_running_loop()
         updates: set[asyncio.Task[None]] = set()
+        speed = Speed(loop.time)
 
         def report(progress: Progress) -> None:
-            task = loop.create_task(run.update(progress=progress))
+            task = loop.create_task(run.update(progress=progress, rate=speed.after(progress)))
             updates.add(task)
             task.add_done_callback(updates.discard)
 

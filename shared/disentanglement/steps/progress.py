@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -29,6 +30,26 @@ class Progress:
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         """The inverse of `to_plain`."""
         return cls(**plain)
+
+
+class Speed:
+    """Units a second over the last reports of one attempt."""
+
+    def __init__(self, clock: Callable[[], float], *, window_s: float = 10.0) -> None:
+        self._clock = clock
+        self._window_s = window_s
+        self._reports: deque[tuple[float, int]] = deque()
+
+    def after(self, progress: Progress) -> float | None:
+        """The speed once this was reported; None where there is nothing to compare with yet."""
+        now = self._clock()
+        if self._reports and progress.done < self._reports[-1][1]:
+            self._reports.clear()  # the step began anew
+        self._reports.append((now, progress.done))
+        while len(self._reports) > 2 and self._reports[1][0] <= now - self._window_s:
+            self._reports.popleft()
+        since, before = self._reports[0]
+        return (progress.done - before) / (now - since) if now > since and progress.done > before else None
 
 
 Report = Callable[[Progress], None]
