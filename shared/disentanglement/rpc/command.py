@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from disentanglement.errors import ArtifactNotFound, DisentanglementError, SpecError, Unavailable
 from disentanglement.rpc.server import Listening, Service, add_listen_options, listening_from, serve
-from disentanglement.rpc.settings import ServiceSettings, configure_logging
+from disentanglement.rpc.settings import ServiceSettings, configure_logging, keep_log
 from disentanglement.specs import Step
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.ledger import StudyLedger
 from disentanglement.steps.one_shot import ExitCode, Group, parse_numbers, run_group
+from disentanglement.steps.run_log import RunLog
 from disentanglement.storage.settings import STORE_VARIABLE
 
 USAGE = 2
@@ -73,7 +74,8 @@ def _run(step: Step, options: argparse.Namespace, env: Mapping[str, str]) -> int
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    context = StepContext.from_env(env).replace(should_stop=stop.is_set)
+    run_log = keep_log(RunLog())
+    context = StepContext.from_env(env).replace(should_stop=stop.is_set, report=run_log.report, keep_log=run_log.keep)
     return run_group(step, group, StudyLedger(context.store, options.project, options.study), context)
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from disentanglement.errors import SpecError
 from disentanglement.storage.settings import default_store
@@ -66,8 +67,20 @@ class LineFormatter(logging.Formatter):
         return f"{line}{''.join(fields)}{newline}{traceback}"
 
 
+LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+LogHandler = TypeVar("LogHandler", bound=logging.Handler)
+
+
 def configure_logging(level: str) -> None:
     """Log lines on standard error; called by entry points alone."""
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LineFormatter(LINE))
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def keep_log(handler: LogHandler) -> LogHandler:
+    """The same lines to another handler as well."""
+    handler.setFormatter(LineFormatter(LINE))
+    logging.getLogger().addHandler(handler)
+    return handler

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from disentanglement.steps.progress import Report, ShouldStop, never, silent
+from disentanglement.storage.commit import Attempt
 from disentanglement.storage.settings import cache_directory, open_store
 from disentanglement.storage.store import Store
 
 DEVICE_VARIABLE = "DISENTANGLEMENT_DEVICE"
+
+KeepLog = Callable[[Attempt, BaseException | None], None]
+"""Writes the end of the log under an attempt, with what ended it."""
+
+
+def keep_no_log(attempt: Attempt, error: BaseException | None = None) -> None:
+    """Somebody else keeps the log, or nobody."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class StepContext:
     device: str = "cpu"
     report: Report = silent
     should_stop: ShouldStop = never
+    keep_log: KeepLog = keep_no_log
     recompute: bool = False
     """Compute the step again although it is committed, and compare the contents."""
 

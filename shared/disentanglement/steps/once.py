@@ -65,8 +65,13 @@ def _manifest(
     attempt: Attempt, spec: StepSpec, upstream: Sequence[StepKey], context: StepContext, compute: Compute
 ) -> Manifest:
     started, clock = datetime.now(UTC), time.monotonic()
-    with threadpool_limits(THREADS_PER_STEP):  # of NumPy's and scikit-learn's libraries; PyTorch has its own count
-        computed = compute(attempt)
+    try:
+        with threadpool_limits(THREADS_PER_STEP):  # of NumPy's and scikit-learn's libraries; PyTorch has its own count
+            computed = compute(attempt)
+    except BaseException as error:
+        context.keep_log(attempt, error)
+        raise
+    context.keep_log(attempt, None)
     provenance = {
         **computed.provenance,
         "device": context.device,

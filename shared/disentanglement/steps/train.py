@@ -101,6 +101,7 @@ class _TrainStep:
         contents = {STATE: tensors_to_bytes(self._training.state()), "history.json": self._history.to_json()}
         put_checkpoint(self._attempt, self._training.step, contents)
         self._attempt.put(HISTORY, self._history.to_parquet())
+        self._context.keep_log(self._attempt, None)
         self._saved_step, self._saved_at = self._training.step, time.monotonic()
 
     def _resume(self) -> None:
