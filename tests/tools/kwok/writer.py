@@ -96,7 +96,7 @@ class Writer:
 
     def __init__(self, api: KubernetesApi, store: Store, *, namespace: str, choose: Choose = fate) -> None:
         self.counts: Counter[str] = Counter()
-        """`pods`, `committed`, `repeated` (was committed before), `premature` (a score whose representation was not), `records`, ..."""
+        """`pods`, `committed`, `repeated` (was committed before), `premature` (scored before it was extracted), ..."""
         self._api = api
         self._store = store
         self._namespace = namespace
