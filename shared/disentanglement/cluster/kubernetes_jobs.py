@@ -97,13 +97,13 @@ class KubernetesApi:
         return hurried
 
     # -------------------------------------------------------------------------------------------------------- reading
-    def get(self, kind: Kind, where: ObjectName) -> Object:
-        """One object.
+    def get(self, kind: Kind, where: ObjectName, *, subresource: str = "") -> Object:
+        """One object, or a part of it.
 
         Raises:
             ArtifactNotFound: there is none.
         """
-        return self._json("GET", kind, kind.path(*where))
+        return self._json("GET", kind, kind.path(*where, subresource))
 
     def find(self, kind: Kind, where: ObjectName) -> Object | None:
         """One object, None where there is none."""
