@@ -18,6 +18,8 @@ from enum import Enum
 
 from disentanglement.specs import Step
 
+CHOSEN_MESSAGE = "chosen to fail by the test"
+
 
 class Fate(Enum):
     """What becomes of the steps of one model."""

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from kwok.outcomes import Fate, fate
+from kwok.outcomes import CHOSEN_MESSAGE, Fate, fate
 
 from disentanglement.cluster.api_errors import OutOfDate
 from disentanglement.cluster.kinds import PODS, name_of
@@ -175,7 +175,7 @@ class Writer:
         return ExitCode.FAILED if chosen is Fate.REFUSED else ExitCode.COMMITTED
 
     def _refuse(self, work: Work, item: WorkItem) -> None:
-        record = failure_record(item, TrainingFailed("chosen to fail by the test"), datetime.now(UTC))
+        record = failure_record(item, TrainingFailed(CHOSEN_MESSAGE), datetime.now(UTC))
         record_failure(self._store, work.project, work.study, record)
         self._count("records")
 
