@@ -78,6 +78,9 @@ bench: $(READY) ## Time training and encoding beside plain PyTorch loops
 # What uv resolves for every platform. UPGRADE=1 takes the newest versions, else only what must change does.
 COMPILE = $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+COMPILE_IMAGE = $(COMPILE) -c requirements/dev.txt --no-annotate
+# What torch names as requirements and neither loads nor needs for what we do: a quarter of an image.
+NOT_LOADED = triton networkx jinja2 markupsafe setuptools cuda-bindings cuda-toolkit nvidia-cuda-cccl nvidia-nvtx
 lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	$(COMPILE) --extra dev -o requirements/dev.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
@@ -85,6 +88,13 @@ lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1
 		$(COMPILE) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
 	$(BIN)/uv pip compile -q --group proto --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" -o requirements/proto.txt
+	$(COMPILE_IMAGE) --extra services -o requirements/images/evaluator.txt
+	$(COMPILE_IMAGE) --extra services --extra cluster -o requirements/images/aggregator.txt
+	$(COMPILE_IMAGE) --extra services --extra train $(foreach name,$(NOT_LOADED),--no-emit-package $(name)) \
+		-o requirements/images/trainer.txt
+	$(BIN)/uv pip compile -q --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links -c requirements/dev.txt --no-annotate --custom-compile-command "make lock" \
+		-o requirements/images/build.txt
 
 clean: ## Remove caches and build outputs (.venv stays: it is big; remove it by hand)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Runs in the builder: installs a file of hashed requirements into /opt/venv, or into PREFIX.
+# pip's configuration and certificate authorities come as build secrets, so no layer keeps them.
+#
+#   install -r REQUIREMENTS
+#
+# TORCH_INDEX: torch comes from that index, by version; its builds have other hashes, and need no CUDA libraries.
+set -eu
+[ "$1" = -r ]
+requirements=$2
+[ ! -s /run/secrets/pip.conf ] || export PIP_CONFIG_FILE=/run/secrets/pip.conf
+[ ! -s /run/secrets/ca.pem ] || export PIP_CERT=/run/secrets/ca.pem
+
+pip_install() {
+    /build/bin/pip --python "${PREFIX:-/opt/venv}/bin/python" install -q --no-deps "$@"
+}
+
+if [ -z "${TORCH_INDEX:-}" ]; then
+    pip_install --require-hashes -r "$requirements"
+else
+    pip_install --index-url "$TORCH_INDEX" "$(grep -o '^torch==[^ ;]*' "$requirements")"
+    awk '/^[a-z]/ { skip = /^(torch|cuda-[a-z]+|nvidia-[a-z0-9-]+)==/ } !skip' "$requirements" > /build/without-torch.txt
+    pip_install --require-hashes -r /build/without-torch.txt
+fi
