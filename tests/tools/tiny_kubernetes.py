@@ -205,6 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if merged.get("spec") != standing.get("spec"):
                     merged["metadata"]["generation"] = merged["metadata"].get("generation", 1) + 1
                 return 200, cluster.put(path, merged)
+            case "PATCH" if request.query.get("force"):  # server-side apply makes what is not there
+                return 201, cluster.put(path, request.body)
             case "DELETE" if standing is not None:
                 wanted = (request.body.get("preconditions") or {}).get("uid")
                 if wanted and wanted != standing["metadata"]["uid"]:
@@ -305,7 +307,13 @@ def _matches(item: Object, query: Mapping[str, str]) -> bool:
     if not all(labels.get(name) == value for name, _, value in (part.partition("=") for part in wanted)):
         return False
     fields = [part for part in query.get("fieldSelector", "").split(",") if part]
-    return all(str(_at(item, name)) == value for name, _, value in (part.partition("=") for part in fields))
+    return all(_has(item, field) for field in fields)
+
+
+def _has(item: Object, field: str) -> bool:
+    name, _, value = field.partition("=")
+    is_there = str(_at(item, name.removesuffix("!"))) == value
+    return is_there != name.endswith("!")
 
 
 def _at(item: Object, path: str) -> object:
