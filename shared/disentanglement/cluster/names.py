@@ -87,13 +87,10 @@ def job_name(study: str, cell: str, step: str, identity: Sequence[object]) -> st
 
 def format_numbers(numbers: Sequence[int]) -> str:
     """`0-299,305` of ascending numbers; the inverse of `parse_numbers`."""
-    parts: list[str] = []
-    first = last = None
-    for number in (*numbers, None):
-        if last is not None and number == last + 1:
-            last = number
-            continue
-        if first is not None:
-            parts.append(str(first) if first == last else f"{first}-{last}")
-        first = last = number
-    return ",".join(parts)
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
