@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
-NAMESPACE = "disentanglement"
+from disentanglement.cluster.names import SYSTEM_NAMESPACE
+
+NAMESPACE = SYSTEM_NAMESPACE
 SERVICE_ACCOUNT = "disentanglement-controller"
 USER = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 TOOLS = Path(__file__).parent.parent

@@ -27,6 +27,7 @@ from kwok.outcomes import CHOSEN_MESSAGE, Fate, fate
 from disentanglement.cluster.api_errors import OutOfDate
 from disentanglement.cluster.kinds import PODS, name_of
 from disentanglement.cluster.kubernetes_jobs import KubernetesApi, connect
+from disentanglement.cluster.names import CONTROLLER, MANAGED_BY_LABEL, STEP_LABEL, STUDY_LABEL
 from disentanglement.errors import ArtifactNotFound, DisentanglementError, TrainingFailed, Unavailable
 from disentanglement.specs import Step, StepKey, canonical
 from disentanglement.specs.canonical import contract_version, step_of
@@ -46,10 +47,11 @@ from disentanglement.studies.records import load_plan_cell
 log = logging.getLogger("writer")
 
 EXIT_CODE = "test.disentanglement.dev/exit-code"
-MANAGED = "app.kubernetes.io/managed-by=disentanglement-controller"
+MANAGED = f"{MANAGED_BY_LABEL}={CONTROLLER}"
 INDEX = "batch.kubernetes.io/job-completion-index"
 TRIES = "batch.kubernetes.io/job-index-failure-count"
 THREADS = 8
+WATCH_S = 2
 CRASHED = 1
 WORST_FIRST = (ExitCode.TRY_AGAIN, ExitCode.FAILED, ExitCode.COMMITTED)
 NO_CONTENT = content_digest({})
@@ -82,7 +84,7 @@ class Work:
         assert words[0] == "run", words
         told = parser.parse_args(words[1:])
         return cls(
-            step=metadata["labels"]["disentanglement.dev/step"],
+            step=metadata["labels"][STEP_LABEL],
             study=told.study,
             project=told.project,
             group=Group(told.plan, told.cell, parse_numbers(told.models), int(told.pack), int(told.index)),
@@ -94,12 +96,15 @@ class Work:
 class Writer:
     """Finishes pods until it is told to stop."""
 
-    def __init__(self, api: KubernetesApi, store: Store, *, namespace: str, choose: Choose = fate) -> None:
+    def __init__(
+        self, api: KubernetesApi, store: Store, *, namespace: str, study: str = "", choose: Choose = fate
+    ) -> None:
         self.counts: Counter[str] = Counter()
         """`pods`, `committed`, `repeated` (was committed before), `premature` (scored before it was extracted), ..."""
         self._api = api
         self._store = store
         self._namespace = namespace
+        self._labels = f"{MANAGED},{STUDY_LABEL}={study}" if study else MANAGED
         self._choose = choose
         self._seen: set[str] = set()
         self._committed: set[StepId] = set()
@@ -118,11 +123,11 @@ class Writer:
                     stop.wait(0.5)
 
     def _running_pods(self, stop: threading.Event) -> Iterator[Mapping[str, Any]]:
-        listing = self._api.list(PODS, self._namespace, labels=MANAGED)
+        listing = self._api.list(PODS, self._namespace, labels=self._labels)
         yield from filter(self._is_new, listing.items)
         version = listing.version
         while not stop.is_set():
-            for event in self._api.watch(PODS, self._namespace, version, labels=MANAGED, timeout_s=5):
+            for event in self._api.watch(PODS, self._namespace, version, labels=self._labels, timeout_s=WATCH_S):
                 version = event.version
                 if event.type in ("ADDED", "MODIFIED") and self._is_new(event.item):
                     yield event.item
