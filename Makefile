@@ -81,6 +81,8 @@ COMPILE = $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3
 COMPILE_IMAGE = $(COMPILE) -c requirements/dev.txt --no-annotate
 # What torch names as requirements and neither loads nor needs for what we do: a quarter of an image.
 NOT_LOADED = triton networkx jinja2 markupsafe setuptools cuda-bindings cuda-toolkit nvidia-cuda-cccl nvidia-nvtx
+# Nothing is scored in the aggregator's image.
+NOT_SCORING = scikit-learn scipy joblib
 lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	$(COMPILE) --extra dev -o requirements/dev.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
@@ -89,7 +91,8 @@ lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1
 	$(BIN)/uv pip compile -q --group proto --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" -o requirements/proto.txt
 	$(COMPILE_IMAGE) --extra services -o requirements/images/evaluator.txt
-	$(COMPILE_IMAGE) --extra services --extra cluster -o requirements/images/aggregator.txt
+	$(COMPILE_IMAGE) --extra services --extra cluster $(foreach name,$(NOT_SCORING),--no-emit-package $(name)) \
+		-o requirements/images/aggregator.txt
 	$(COMPILE_IMAGE) --extra services --extra train $(foreach name,$(NOT_LOADED),--no-emit-package $(name)) \
 		-o requirements/images/trainer.txt
 	$(BIN)/uv pip compile -q --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -22,3 +22,6 @@ else
     awk '/^[a-z]/ { skip = /^(torch|cuda-[a-z]+|nvidia-[a-z0-9-]+)==/ } !skip' "$requirements" > /build/without-torch.txt
     pip_install --require-hashes -r /build/without-torch.txt
 fi
+
+site=$("${PREFIX:-/opt/venv}/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+python3 /build/bin/prune.py "$site"
