@@ -9,7 +9,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from disentanglement.cli import about, data, demo, metrics, models, results, score, services, step, store, study
+from disentanglement.cli import (
+    about,
+    cluster_commands,
+    data,
+    demo,
+    metrics,
+    models,
+    results,
+    score,
+    services,
+    step,
+    store,
+    study,
+)
 from disentanglement.cli.console import complain, say
 from disentanglement.cli.exit_codes import ExitCode, exit_code_of, listing
 from disentanglement.errors import DisentanglementError
@@ -72,6 +85,9 @@ def stop_as_ctrl_c_does(number: int, frame: object) -> None:
 
 app.command("demo", rich_help_panel=START)(demo.demo)
 app.command("score", rich_help_panel=START)(score.score)
+study.app.command("submit")(cluster_commands.submit)
+study.app.command("why")(cluster_commands.why)
+study.app.command("logs")(cluster_commands.logs)
 app.add_typer(study.app, name="study", rich_help_panel=STUDIES)
 app.add_typer(results.app, name="results", rich_help_panel=STUDIES)
 app.add_typer(models.app, name="models", rich_help_panel=STUDIES)

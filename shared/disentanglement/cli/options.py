@@ -43,6 +43,23 @@ TlsCaOption = Annotated[
         show_default=False,
     ),
 ]
+ClusterOption = Annotated[
+    bool, typer.Option("--cluster", help="Work through a Kubernetes cluster: the one of the kubeconfig's context")
+]
+ContextOption = Annotated[
+    str | None,
+    typer.Option("--context", metavar="NAME", help="With --cluster: the kubeconfig's context", show_default=False),
+]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="With --cluster: the namespace of the Study; by default the context's, else `disentanglement`",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda:0, ... (or just the number of a GPU)")]
 SetOption = Annotated[
     list[str] | None,

@@ -1,0 +1,264 @@
+"""`disentangle study ... --cluster`: what each command does where a Kubernetes cluster does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from disentanglement.cli import cluster_logs, cluster_study
+from disentanglement.cli.cluster_study import Cluster, Pace, counts_of, phase_of, plain, state_of
+from disentanglement.cli.console import print_json, say, saying_on_interrupt
+from disentanglement.cli.exit_codes import ExitCode
+from disentanglement.cli.local_study import is_file
+from disentanglement.cli.options import ClusterOption, ContextOption, JsonOption, NamespaceOption, StoreOption
+from disentanglement.cli.parameters import assignments
+from disentanglement.cli.settings import Place
+from disentanglement.cli.study_view import StudyView
+from disentanglement.cluster.names import SYSTEM_NAMESPACE, project_of, store_name
+from disentanglement.errors import ArtifactNotFound, SpecError
+
+if TYPE_CHECKING:
+    from disentanglement.cluster.kinds import Object
+
+FILE_OR_NAME = typer.Argument(metavar="FILE_OR_NAME", help="A Study or a study file (YAML), or a published study")
+STUDY = typer.Argument(metavar="STUDY", help="The name of a study in the cluster")
+FileOrName = Annotated[str, FILE_OR_NAME]
+StudyName = Annotated[str, STUDY]
+TAIL_LINES = 50
+
+
+def submit(
+    study: FileOrName,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the Study (default: the study's)")] = None,
+    models: Annotated[str | None, typer.Option("--models", help="Numbers of models, e.g. 0-299,305")] = None,
+    datasets: Annotated[str | None, typer.Option("--datasets", help="Only these data sets, by comma")] = None,
+    methods: Annotated[str | None, typer.Option("--methods", help="Only these methods, by comma")] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Only these seeds, e.g. 0-4")] = None,
+    metrics: Annotated[str | None, typer.Option("--metrics", help="These metrics instead, by comma")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change every model; several times")
+    ] = None,
+    parallelism: Annotated[int | None, typer.Option("--parallelism", min=1, help="Pods of a step at once")] = None,
+    models_per_pod: Annotated[int | None, typer.Option("--models-per-pod", min=1, help="Models in one pod")] = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="Worker pool that trains")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="Kueue's local queue")] = None,
+    cluster: ClusterOption = True,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a study to a Kubernetes cluster, as `kubectl apply` would.
+
+    Submitting it again changes what may change: metrics may be added, parallelism may be another.
+
+    Examples:
+
+      disentangle study submit study.yaml --cluster
+
+      disentangle study submit unsupervised_study_v1 --models 0-299 --set training_steps=1000 --cluster
+    """
+    selection = {"models": models, "datasets": _words(datasets), "methods": _words(methods), "seeds": seeds}
+    changes = {
+        "selection": {word: value for word, value in selection.items() if value},
+        "metrics": _words(metrics),
+        "set": assignments(set_),
+        "parallelism": parallelism,
+        "modelsPerPod": models_per_pod,
+        "pool": pool,
+        "queue": queue,
+    }
+    target = cluster_study.connect(context, namespace)
+    made = target.submit(_resource(study, name, changes))
+    if as_json:
+        print_json(plain(made))
+        return
+    where = f"{made['metadata']['name']} -n {made['metadata']['namespace']}"
+    say(f"submitted; watch it with: disentangle study watch {where.replace('-n', '--cluster --namespace')}")
+    say(f"or with: kubectl get study {where} --watch")
+
+
+def why(
+    study: StudyName,
+    cluster: ClusterOption = True,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell why a study in a cluster does not go on, and what to do about it.
+
+    Example: disentangle study why my-study --cluster
+    """
+    reasons = cluster_study.connect(context, namespace).why(study)
+    if as_json:
+        print_json([reason.to_plain() for reason in reasons])
+        return
+    for reason in reasons:
+        typer.echo(reason.what)
+        if reason.todo:
+            typer.echo(f"  -> {reason.todo}")
+
+
+def logs(
+    study: StudyName,
+    model: Annotated[int | None, typer.Option("--model", min=0, help="Number of a model", show_default=False)] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Only train, postprocess or evaluate")] = None,
+    tail: Annotated[int, typer.Option("--tail", min=1, max=10_000, help="Lines of each log")] = TAIL_LINES,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as long as the pods run")] = False,
+    cluster: ClusterOption = True,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the pods of a study write; of pods that are gone, what the store has kept.
+
+    Without --model: the newest pods that run.
+
+    Examples:
+
+      disentangle study logs my-study --cluster --follow
+
+      disentangle study logs my-study --cluster --model 42 --store s3://bucket/prefix
+    """
+    if step not in (None, "train", "postprocess", "evaluate"):
+        raise SpecError.of("--step", "train, postprocess or evaluate", step)
+    target = cluster_study.connect(context, namespace)
+    pods = cluster_logs.pods_of(target, study, model=model, step=step)
+    if follow and any(pod.phase == "Running" for pod in pods):
+        with saying_on_interrupt("the pods go on"):
+            cluster_logs.follow(target, pods, typer.echo, tail_lines=tail)
+        return
+    found = cluster_logs.of_pods(target, pods, tail_lines=tail)
+    if not found and model is not None:
+        found = _stored(target, study, model, step, store, tail)
+    if as_json:
+        print_json([log.to_plain() for log in found])
+    elif not found:
+        say(f"no pod of {study} runs" if model is None else f"model {model} has no log, neither in a pod nor stored")
+    for log in () if as_json else found:
+        say(f"== {log.title}", style="bold")
+        typer.echo(log.text.rstrip("\n"))
+
+
+def run(target: Cluster, study: str, as_json: bool) -> None:
+    """Submits a study and watches it."""
+    made = target.submit(_resource(study, None, {}))
+    watch(target, made["metadata"]["name"], as_json)
+
+
+def status(target: Cluster, study: str, as_json: bool) -> None:
+    """Shows how far a study is."""
+    from disentanglement.cluster.explanation import summary
+
+    found = target.study(study)
+    if as_json:
+        print_json(plain(found))
+        return
+    typer.echo(summary(found))
+    _show_conditions(found)
+    _show_failures(found)
+
+
+def watch(target: Cluster, study: str, as_json: bool) -> None:
+    """Shows a study until it ends, with a time to go."""
+    pace, told = Pace(), set[str]()
+    again = f"the study goes on; watch it with: disentangle study watch {study} --cluster"
+    with saying_on_interrupt(again), StudyView(f"study {study}") as view:
+
+        def show(found: Object) -> None:
+            for text in _bad_conditions(found):
+                if text not in told:
+                    told.add(text)
+                    view.note(text)
+            view.show(state_of(found, pace))
+
+        last = target.watch(study, show)
+    _finish(last, as_json)
+
+
+def cancel(target: Cluster, study: str) -> None:
+    """Deletes a study from the cluster."""
+    target.cancel(study)
+    say(f"{study} is deleted from the cluster and its pods stop; what is computed stays in the store")
+
+
+def retry(target: Cluster, study: str, as_json: bool) -> None:
+    """Lets failed models be tried again."""
+    count = target.retry(study)
+    if as_json:
+        print_json({"study": study, "retried_models": count})
+    else:
+        say(f"{count} failed models of {study} are tried again")
+
+
+def _resource(study: str, name: str | None, changes: Mapping[str, Any]) -> Object:
+    from disentanglement.cluster.submission import changed, named, resource_of, study_resource
+
+    item = resource_of(_document(Path(study))) if is_file(study) else study_resource(study, {"study": study})
+    item = changed(item, changes)
+    return {**item, "metadata": {**item["metadata"], "name": named(name, field="--name")}} if name else item
+
+
+def _document(path: Path) -> Any:
+    from disentanglement.specs.parsing import load_yaml
+
+    try:
+        return load_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactNotFound(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError.of("file", "a text file that can be read", f"{path}: {error}") from error
+
+
+def _stored(
+    target: Cluster, study: str, model: int, step: str | None, store: str | None, tail: int
+) -> list[cluster_logs.ShownLog]:
+    """The stored tails; the cluster's store is not the default one, so it has to be named."""
+    if store is None:
+        raise ArtifactNotFound(
+            f"no pod of model {model} is there; its stored log needs the cluster's store: --store s3://BUCKET/PREFIX "
+            "(or DISENTANGLEMENT_STORE), with DISENTANGLEMENT_S3_ACCESS_KEY and _SECRET_KEY"
+        )
+    place = Place.of(store, project_of(target.namespace, SYSTEM_NAMESPACE))
+    found = cluster_logs.stored(place, study, model, step)
+    return [log.shortened(tail) for log in found]
+
+
+def _finish(study: Object, as_json: bool) -> None:
+    name, phase = study["metadata"]["name"], phase_of(study)
+    if as_json:
+        print_json(plain(study))
+    else:
+        _show_failures(study)
+        say(f"{phase}; see the scores: disentangle results show {store_name(name)} --server AGGREGATOR")
+    if phase == "Invalid":
+        raise SpecError.of("spec", "what the controller accepts", "; ".join(_bad_conditions(study)) or phase)
+    if phase == "Failed" or counts_of(study)["failed"]:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _bad_conditions(study: Object) -> list[str]:
+    from disentanglement.cluster.explanation import bad_conditions
+
+    return [reason.what for reason in bad_conditions(study)]
+
+
+def _show_conditions(study: Object) -> None:
+    for text in _bad_conditions(study):
+        say(text, style="yellow")
+
+
+def _show_failures(study: Object) -> None:
+    name, failures = study["metadata"]["name"], (study.get("status") or {}).get("failures") or []
+    for failure in failures:
+        what = f"{failure.get('step')} of model {failure.get('model')}"
+        say(f"failed: {what}: {failure.get('reason')}: {failure.get('message')}", style="red")
+    if failures:
+        say(f"read more: disentangle study why {name} --cluster; again: disentangle study retry {name} --cluster")
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()] if text else []

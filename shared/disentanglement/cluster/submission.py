@@ -1,0 +1,71 @@
+"""A study as the resource that a cluster works off: from a study file, a published study's name, or a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from disentanglement.cluster.kinds import Object
+from disentanglement.cluster.names import API_VERSION, KIND, check_study_name, resource_name
+from disentanglement.errors import SpecError
+from disentanglement.specs import StudySpec, parse_spec
+from disentanglement.specs.parsing import shown
+
+
+def named(study: str, *, field: str = "name") -> str:
+    """The name of a study's resource: `_` is `-` there.
+
+    Raises:
+        SpecError: no resource can have such a name.
+    """
+    try:
+        return check_study_name(resource_name(study))
+    except SpecError as error:
+        wanted = f"{error.violations[0].wanted} (_ is as good as -), for a study in a cluster"
+        raise SpecError.of(field, wanted, study) from None
+
+
+def study_resource(name: str, spec: Mapping[str, Any], *, namespace: str = "") -> Object:
+    """The resource of this spec (in the resource's own, camelCase words)."""
+    metadata = {"name": named(name), **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": dict(spec)}
+
+
+def inline_spec(study: StudySpec) -> dict[str, Any]:
+    """The part of a resource's spec that says what a study is: `inline` and `metrics`."""
+    plain = study.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    del plain["name"]
+    return {"inline": plain, "metrics": plain.pop("metrics", [])}
+
+
+def resource_of(document: Any) -> Object:
+    """The resource in a document: a Study as `kubectl apply` takes it, or a study file.
+
+    Raises:
+        SpecError: it is neither, naming each wrong field.
+    """
+    if not isinstance(document, Mapping):
+        raise SpecError.of("document", "a Study or a study file", shown(document))
+    if "kind" not in document and "apiVersion" not in document:
+        study = parse_spec(StudySpec, document)
+        return study_resource(study.name, inline_spec(study))
+    for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if document.get(name) != wanted:
+            raise SpecError.of(name, wanted, shown(document.get(name)))
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        raise SpecError.of("metadata.name", "a name", shown(metadata))
+    check_study_name(metadata["name"])
+    return dict(document)
+
+
+def changed(item: Object, changes: Mapping[str, Any]) -> Object:
+    """The resource with further fields of its spec; None leaves a field as it is."""
+    given = {name: value for name, value in changes.items() if value not in (None, {}, [])}
+    return {**item, "spec": {**item["spec"], **given}}
+
+
+def missing_metrics(standing: Object, wanted: Sequence[Any]) -> list[Any]:
+    """Those of the wanted metrics that a resource does not have, as they are written there."""
+    have = [*((standing.get("spec") or {}).get("metrics") or ())]
+    return [metric for metric in wanted if metric not in have]

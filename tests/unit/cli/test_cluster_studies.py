@@ -1,0 +1,307 @@
+"""Studies in a cluster, as the command shows them: before a tiny API server, so that any state can be had at once.
+(What a real API server accepts and answers is tested in tests/integration/cluster.)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny_kubernetes import Fault, TinyKubernetes, tiny_kubernetes
+
+from disentanglement.cli import cluster_study, local_study
+from disentanglement.cli.cluster_study import Cluster, Pace, state_of
+from disentanglement.cli.settings import Place
+from disentanglement.cluster.kinds import JOBS, PODS, STUDIES
+from disentanglement.cluster.names import MODELS_ANNOTATION, PACK_ANNOTATION, STEP_LABEL, STUDY_LABEL
+from disentanglement.storage.commit import Attempt
+from disentanglement.storage.directory_store import DirectoryStore
+from disentanglement.storage.log_tails import put_log
+from disentanglement.studies.pending import steps_of
+
+Object = dict[str, Any]
+LAB = "lab"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyKubernetes]:
+    """An API server, and a kubeconfig that names it; its context is in the namespace `lab`."""
+    with tiny_kubernetes() as api:
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "clusters": [{"name": "tiny", "cluster": {"server": api.url}}],
+            "users": [{"name": "ann", "user": {}}],
+            "contexts": [{"name": "here", "context": {"cluster": "tiny", "user": "ann", "namespace": LAB}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield api
+
+
+def add_study(cluster: TinyKubernetes, name: str = "tiny", status: Object | None = None, **spec: Any) -> None:
+    metadata = {"name": name, "namespace": LAB, "generation": 1}
+    known = {"observedGeneration": 1, "phase": "Running"}
+    item = {"metadata": metadata, "spec": spec, "status": {**known, **(status or {})}}
+    cluster.put(STUDIES.path(LAB, name), item)
+
+
+def add_pod(cluster: TinyKubernetes, index: int, phase: str = "Running", *, name: str = "", log: str = "") -> None:
+    """A pod of the one Job of the study, which trains the models 10 to 13."""
+    labels = {STUDY_LABEL: "tiny", STEP_LABEL: "train"}
+    annotations = {MODELS_ANNOTATION: "10-13", PACK_ANNOTATION: "1"}
+    job = {"metadata": {"name": "job", "namespace": LAB, "labels": labels, "annotations": annotations}, "spec": {}}
+    cluster.put(JOBS.path(LAB, "job"), job)
+    name = name or f"job-{index}"
+    metadata = {
+        "name": name,
+        "namespace": LAB,
+        "labels": {**labels, "batch.kubernetes.io/job-name": "job"},
+        "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
+    }
+    cluster.put(PODS.path(LAB, name), {"metadata": metadata, "spec": {}, "status": {"phase": phase}})
+    cluster.logs[PODS.path(LAB, name, "log")] = log
+
+
+def the_study(cluster: TinyKubernetes, name: str = "tiny") -> Object:
+    return cluster.objects[STUDIES.path(LAB, name)]
+
+
+# ---------------------------------------------------------------------------------------------------------- submitting
+
+
+def test_a_study_file_becomes_a_resource_in_the_contexts_namespace(
+    cluster: TinyKubernetes, run: Any, tiny: Path
+) -> None:
+    ended = run("study", "submit", tiny, "--cluster", "--json")
+    assert ended.code == 0, ended.err
+    item = the_study(cluster)
+    assert (item["apiVersion"], item["kind"]) == ("disentanglement.dev/v1alpha1", "Study")
+    assert item["spec"]["metrics"][0] == {"mig": {"num_train": 200}}
+    assert item["spec"]["inline"]["grid"] == {"sweep": {"random_seed": [0, 1]}}
+    assert not {"name", "metrics"} & set(item["spec"]["inline"])
+    assert ended.json["study"] == "tiny"
+
+
+def test_what_was_not_written_in_the_file_is_not_in_the_resource(cluster: TinyKubernetes, run: Any, tiny: Path) -> None:
+    assert run("study", "submit", tiny).code == 0
+    assert "architecture" not in the_study(cluster)["spec"]["inline"]["model"]
+
+
+def test_a_study_as_kubectl_takes_it_is_sent_as_it_is(cluster: TinyKubernetes, run: Any, tmp_path: Path) -> None:
+    spec = {"study": "unsupervised_study_v1", "parallelism": 3}
+    item = {"apiVersion": "disentanglement.dev/v1alpha1", "kind": "Study", "metadata": {"name": "a"}, "spec": spec}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(item))
+    assert run("study", "submit", tmp_path / "a.yaml").code == 0
+    assert the_study(cluster, "a")["spec"] == spec
+
+
+def test_a_published_study_is_submitted_by_its_name_with_a_selection(cluster: TinyKubernetes, run: Any) -> None:
+    options = [
+        "--models",
+        "0-9",
+        "--seeds",
+        "0-1",
+        "--set",
+        "training_steps=10",
+        "--parallelism",
+        "4",
+        "--name",
+        "part",
+    ]
+    ended = run("study", "submit", "unsupervised_study_v1", *options)
+    assert ended.code == 0, ended.err
+    assert the_study(cluster, "part")["spec"] == {
+        "study": "unsupervised_study_v1",
+        "selection": {"models": "0-9", "seeds": "0-1"},
+        "set": {"training_steps": 10},
+        "parallelism": 4,
+    }
+    assert "disentangle study watch part --cluster --namespace lab" in ended.err
+
+
+def test_a_name_that_no_resource_can_have_is_refused_before_anything_is_sent(
+    cluster: TinyKubernetes, run: Any, tiny: Path
+) -> None:
+    tiny.write_text(tiny.read_text().replace("name: tiny", "name: tiny_"))
+    ended = run("study", "submit", tiny)
+    assert ended.code == 2
+    assert "small letters" in ended.err
+    assert cluster.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [("[1]", "document"), ("kind: Job", "apiVersion"), ("name: x", "model"), ("kind: [", "document")],
+)
+def test_a_file_that_is_no_study_is_refused_by_its_field(
+    cluster: TinyKubernetes, run: Any, tmp_path: Path, text: str, field: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    ended = run("study", "submit", tmp_path / "bad.yaml")
+    assert ended.code == 2
+    assert field in ended.err
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+def test_a_forbidden_call_names_the_verb_and_the_role(cluster: TinyKubernetes, run: Any, tiny: Path) -> None:
+    told = 'studies.disentanglement.dev is forbidden: User "ann" cannot patch resource "studies"'
+    cluster.faults.append(Fault("PATCH", "studies", 403, message=told))
+    ended = run("study", "submit", tiny)
+    assert ended.code == 77
+    assert 'User "ann" cannot patch resource "studies"' in ended.err
+    assert "disentanglement-study-editor" in ended.err
+
+
+def test_a_cluster_that_does_not_know_studies_says_how_to_install_them(cluster: TinyKubernetes, run: Any) -> None:
+    cluster.faults.append(Fault("GET", "studies", 404, message="the server could not find the requested resource"))
+    ended = run("study", "why", "tiny")
+    assert ended.code == 2
+    assert "kubectl apply -k k8s/overlays/cluster" in ended.err
+
+
+def test_a_study_that_is_not_there_is_named_with_its_namespace(cluster: TinyKubernetes, run: Any) -> None:
+    ended = run("study", "why", "nobody", "--namespace", "elsewhere")
+    assert ended.code == 3
+    assert "no study nobody in the namespace elsewhere" in ended.err
+
+
+def test_a_context_that_is_not_there_is_refused(cluster: TinyKubernetes, run: Any) -> None:
+    ended = run("study", "why", "tiny", "--context", "nowhere")
+    assert ended.code == 2
+    assert "nowhere" in ended.err
+
+
+def test_without_a_kubeconfig_the_message_says_what_is_wanted(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    ended = run("study", "why", "tiny")
+    assert ended.code == 2
+    assert "kubeconfig" in ended.err
+
+
+# -------------------------------------------------------------------------------------------------------------- looking
+
+
+def test_why_reads_jobs_pods_and_events_of_the_study_alone(cluster: TinyKubernetes, run: Any) -> None:
+    add_study(cluster)
+    add_pod(cluster, 2, "Failed")
+    ended = {"exitCode": 1, "reason": "Error", "message": "a traceback\nKeyError: x", "finishedAt": "2026-01-01"}
+    path = PODS.path(LAB, "job-2")
+    status = {"phase": "Failed", "containerStatuses": [{"state": {"terminated": ended}}]}
+    cluster.put(path, {**cluster.objects[path], "status": status})
+    stranger = {"metadata": {"name": "x", "namespace": LAB, "labels": {STUDY_LABEL: "other"}}, "status": status}
+    cluster.put(PODS.path(LAB, "x"), stranger)
+
+    reasons = run("study", "why", "tiny", "--cluster", "--json").json
+    assert [reason["kind"] for reason in reasons] == ["study", "model"]
+    assert "train of model 12 is tried again" in reasons[1]["what"]
+    assert reasons[1]["what"].endswith("KeyError: x")
+    assert "train of model 12" in run("study", "why", "tiny").out
+
+
+def test_why_goes_on_where_something_may_not_be_read(cluster: TinyKubernetes, run: Any) -> None:
+    add_study(cluster)
+    cluster.faults.append(Fault("GET", "events", 403, message='User "ann" cannot list resource "events"'))
+    ended = run("study", "why", "tiny")
+    assert ended.code == 0
+    assert 'cannot list resource "events"' in ended.out
+
+
+def test_an_eta_comes_from_the_pace_of_the_last_minutes() -> None:
+    times = iter([0.0, 100.0, 200.0])
+    pace = Pace(clock=lambda: next(times))
+    assert pace.eta_s(0.5, age_s=1000.0) == 1000.0  # as fast as since it was made
+    assert pace.eta_s(0.6, age_s=1100.0) == pytest.approx(400.0)
+    assert pace.eta_s(1.0, age_s=1200.0) is None
+
+
+def test_the_share_of_a_study_counts_models_trained_evaluated_and_failed() -> None:
+    counts = {"total": 10, "trained": 4, "evaluated": 2, "failed": 1}
+    study = {"metadata": {"name": "tiny", "generation": 1}, "status": {"phase": "Running", "counts": counts}}
+    assert state_of(study, Pace()).fraction == pytest.approx(8 / 20)
+
+
+# ----------------------------------------------------------------------------------------------------------------- logs
+
+
+def test_logs_of_a_model_are_those_of_its_newest_pod(cluster: TinyKubernetes, run: Any) -> None:
+    add_pod(cluster, 1, "Failed", name="job-1-a", log="first try\n")
+    add_pod(cluster, 1, "Running", name="job-1-b", log="second try\n")
+    add_pod(cluster, 2, "Running", log="another model\n")
+    (log,) = run("study", "logs", "tiny", "--model", "11", "--json").json
+    assert log == {"step": "train", "models": [11], "source": "pod job-1-b (Running)", "text": "second try\n"}
+    assert run("study", "logs", "tiny", "--model", "11").out == "second try\n"
+
+
+def test_logs_without_a_model_are_those_of_pods_that_run(cluster: TinyKubernetes, run: Any) -> None:
+    add_pod(cluster, 0, "Succeeded", log="done\n")
+    add_pod(cluster, 1, "Running", log="one\n")
+    add_pod(cluster, 2, "Running", log="two\n")
+    assert [log["text"] for log in run("study", "logs", "tiny", "--json").json] == ["one\n", "two\n"]
+
+
+def test_lines_that_are_followed_have_their_models_in_front(cluster: TinyKubernetes, run: Any) -> None:
+    add_pod(cluster, 1, "Running", log="one\n")
+    add_pod(cluster, 2, "Running", log="two\n")
+    assert sorted(run("study", "logs", "tiny", "-f").out.splitlines()) == ["train 11 | one", "train 12 | two"]
+
+
+def test_a_pod_without_a_log_yet_says_why(cluster: TinyKubernetes, run: Any) -> None:
+    add_pod(cluster, 1, "Pending")
+    cluster.faults.append(Fault("GET", "/log", 400, message='container "worker" in pod is waiting to start'))
+    assert "waiting to start" in run("study", "logs", "tiny", "--model", "11").out
+
+
+def test_logs_of_pods_that_are_gone_come_from_the_store(
+    cluster: TinyKubernetes, run: Any, tiny: Path, store: DirectoryStore, tmp_path: Path
+) -> None:
+    plan = local_study.submit(Place(str(tmp_path / "store"), LAB), local_study.read_file(tiny)).plan
+    item = next(steps_of(plan.models[1]))
+    put_log(Attempt(store, item.step, item.key), b"a line\nthe last words\n")
+    ended = run("study", "logs", "tiny", "--model", "1", "--tail", "1", "--json")
+    assert ended.code == 0, ended.err
+    assert [(log["step"], log["text"]) for log in ended.json] == [("train", "the last words")]
+    assert ended.json[0]["source"] == f"store, {item.key}"
+
+
+def test_a_model_without_any_log_says_so(
+    cluster: TinyKubernetes, run: Any, tiny: Path, store: DirectoryStore, tmp_path: Path
+) -> None:
+    local_study.submit(Place(str(tmp_path / "store"), LAB), local_study.read_file(tiny))
+    assert "no log" in run("study", "logs", "tiny", "--model", "1").err
+
+
+def test_an_installation_without_the_kubernetes_package_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "disentanglement.cluster.kubernetes_jobs", None)
+    ended = run("study", "why", "tiny")
+    assert ended.code == 2
+    assert "disentanglement[cluster]" in ended.err
+
+
+def test_watching_ends_with_the_phase() -> None:
+    states = iter(["Pending", "Running", "Succeeded"])
+
+    class Door:
+        namespace = LAB
+
+        def get(self, *_: Any, **__: Any) -> Object:
+            status = {"phase": next(states), "observedGeneration": 1}
+            return {"metadata": {"name": "tiny", "generation": 1}, "spec": {}, "status": status}
+
+    shown: list[str] = []
+    paused: list[float] = []
+    door: Any = Door()
+    Cluster(door, LAB, sleep=paused.append).watch("tiny", lambda study: shown.append(cluster_study.phase_of(study)))
+    assert shown == ["Pending", "Running", "Succeeded"]
+    assert len(paused) == 2
