@@ -85,21 +85,33 @@ def step_key(spec: StepSpec, upstream: Sequence[StepKey] = ()) -> StepKey:
     Raises:
         SpecError: a training spec whose data set has no digest yet.
     """
-    step, member = step_of(spec)
     if isinstance(spec, TrainSpec):
         if not spec.dataset.digest:
             raise SpecError.of("dataset.digest", "the digest of the arrays, resolved before keys are made", "none")
         dataset, method = spec.dataset.name, spec.objective.method
     else:
         dataset, method = upstream[0].dataset, upstream[0].method
-    identity = {
-        "step": step,
-        "contract": contract_version(step, member),
-        "spec": canonical(spec),
-        "upstream": [str(key) for key in upstream],
-    }
-    sha256 = hashlib.sha256(canonical_json(identity).encode()).digest()
-    return StepKey(dataset, method, base64.b32encode(sha256).decode().rstrip("=").lower())
+    return StepKey(dataset, method, StepIdentity.of(spec).digest(upstream))
+
+
+@dataclass(frozen=True, slots=True)
+class StepIdentity:
+    """What a step's key is made of but for the steps before it: one spec often follows thousands of them."""
+
+    text: str
+    """Canonical JSON without the last member and the closing brace."""
+
+    @classmethod
+    def of(cls, spec: StepSpec) -> Self:
+        """The identity of a resolved spec."""
+        step, member = step_of(spec)
+        known = {"contract": contract_version(step, member), "spec": canonical(spec), "step": step}
+        return cls(canonical_json(known).removesuffix("}"))
+
+    def digest(self, upstream: Sequence[StepKey]) -> str:
+        """The last part of the step's key."""
+        text = f'{self.text},"upstream":{canonical_json([str(key) for key in upstream])}}}'
+        return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=").lower()
 
 
 def _without_negative_zero(value: Any) -> Any:

@@ -95,6 +95,11 @@ def codes(train_key: StepKey | None = None) -> Prefix:
     return Prefix.up_to(key, "train_key" if train_key is None else "data_digest")
 
 
+def codes_in(cell: str) -> Prefix:
+    """Files of the codes of every model in the cell `<data set>.<method>`."""
+    return _of_cell(codes(), cell)
+
+
 def codes_of(key: CodesManifestKey, attempt: str) -> Prefix:
     """Files of one attempt at extracting a model's codes."""
     return Prefix.up_to(CodesKey(key.train_key, key.data_digest, key.draws, attempt, "a"), "file")
