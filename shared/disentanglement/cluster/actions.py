@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from disentanglement.specs import Step
 
@@ -26,6 +26,10 @@ class CreateJob:
     def num_groups(self) -> int:
         """How many indexes it has."""
         return -(-len(self.models) // self.pack)
+
+    def with_parallelism(self, parallelism: int) -> CreateJob:
+        """The same with so many pods at once."""
+        return replace(self, parallelism=parallelism)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,47 +1,183 @@
-"""What to do next about a study: one pure function of what is wanted, of what the store holds and of the Jobs."""
+"""What to do next about a study: one pure function of what is wanted, of what the store holds and of the Jobs.
+
+Work is done when the store says so, and never before: a Job is a means, forgotten once its failures are written down.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 
-from disentanglement.cluster.actions import Action
-from disentanglement.cluster.state import CellState, JobView
+from disentanglement.cluster.accounting import Account, account
+from disentanglement.cluster.actions import Action, ClearFailures, CreateJob, DeleteJob, EvictCodes, UpdateJob
+from disentanglement.cluster.names import job_name
+from disentanglement.cluster.shares import Shares
+from disentanglement.cluster.state import NONE, CellState, JobView, Numbers
+from disentanglement.cluster.wanted import Wanted
 from disentanglement.specs import Step
 
 MAX_GROUPS = 500
 """Indexes of one Job."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is wanted: a study and its plan, as far as Jobs depend on it."""
-
-    study: str
-    """Name of the resource."""
-    plan: str
-    """Digest."""
-    cells: Mapping[str, tuple[int, ...]]
-    """Numbers of the models of each cell, ascending, in the order in which cells are worked off."""
-    has_scores: bool = True
-    """False: models are only trained."""
-    pack: int = 1
-    parallelism: int = 8
-    is_paused: bool = False
-    is_deleting: bool = False
-    queue: str = ""
-    generation: int = 0
-    """`spec.retryGeneration`."""
-    cleared_generation: int = 0
-    """Up to which generation failures were forgotten, as the store says."""
-    evicts_codes: bool = False
-    finished_jobs_s: int = 3600
-    images: Mapping[Step, str] = field(default_factory=dict)
+MAX_MODELS = 5000
+"""Models of one Job: their numbers have to fit into its arguments."""
+MAX_ACTIVE_JOBS = 60
+"""Jobs of one kind that a study has at work at once; with what is kept, fewer than 200 objects."""
+MAX_SLICES = 3
+"""Jobs of one step that a cell has at work at once, once its models come one by one."""
+SLICES_OF_A_CELL = 6
+"""A slice is started as soon as so large a part of a cell is ready, or nothing more is to come."""
+EVALUATORS_PER_TRAINER = 4
+MAX_EVICTED = 200
 
 
 def reconcile(wanted: Wanted, cells: Mapping[str, CellState], jobs: Iterable[JobView]) -> list[Action]:
     """The next actions, to be done in this order.
 
     `jobs` have to be seen before `cells` are listed in the store, so that what an ended Job has committed is known.
+    A cell that `cells` does not have yet is left alone.
     """
-    raise NotImplementedError
+    if wanted.is_deleting:
+        return []
+    found = sorted(jobs, key=lambda job: (wanted.rank(job.cell), job.name))
+    if wanted.cleared_generation < wanted.generation:
+        return [ClearFailures(wanted.generation), *(_pauses(found) if wanted.is_paused else ())]
+    books = account(wanted, cells, found)
+    actions: list[Action] = [*books.actions]
+    if wanted.is_paused:
+        actions += _pauses([job for job in found if job.name not in books.unsettled])
+    else:
+        actions += _work(wanted, cells, found, books)
+    return [*actions, *_evictions(wanted, cells)]
+
+
+def _pauses(jobs: Iterable[JobView]) -> Iterator[Action]:
+    """Nothing works on. Kueue would resume what we suspend, so its Jobs go and come again."""
+    for job in jobs:
+        if job.is_finished or job.is_deleting:
+            continue
+        if job.is_queued:
+            yield DeleteJob(job.name, job.uid, "the study is paused")
+        elif not job.is_suspended:
+            yield UpdateJob(job.name, suspend=True)
+
+
+def _work(wanted: Wanted, cells: Mapping[str, CellState], jobs: list[JobView], books: Account) -> Iterator[Action]:
+    going = [job for job in jobs if not job.is_finished]
+    heavy = [job for job in going if job.step != "evaluate"]
+    light = [job for job in going if job.step == "evaluate"]
+    shares = Shares(wanted.parallelism, [job for job in jobs if job.step != "evaluate"], is_queued=bool(wanted.queue))
+    yield from shares.changes(keep=books.unsettled)
+    planner = _Planner(wanted, cells, books)
+    yield from _within(shares, len(heavy), [*planner.extractions(heavy), *planner.trainings()])
+    limit = EVALUATORS_PER_TRAINER * wanted.parallelism
+    shares = Shares(limit, [job for job in jobs if job.step == "evaluate"], is_queued=bool(wanted.queue))
+    yield from shares.changes(keep=books.unsettled)
+    yield from _within(shares, len(light), planner.evaluations(light))
+
+
+def _within(shares: Shares, active: int, planned: Iterable[CreateJob]) -> Iterator[CreateJob]:
+    """As many of the planned Jobs as there is room for, each with its share of the pods."""
+    for job in planned:
+        if active >= MAX_ACTIVE_JOBS:
+            return
+        share = shares.take(job.num_groups)
+        if not share:
+            return
+        active += 1
+        yield job.with_parallelism(share)
+
+
+class _Planner:
+    """Which Jobs are to be made, whatever room there is for them."""
+
+    def __init__(self, wanted: Wanted, cells: Mapping[str, CellState], books: Account) -> None:
+        self._wanted = wanted
+        self._cells = [(cell, numbers, cells[cell]) for cell, numbers in wanted.cells.items() if cell in cells]
+        self._books = books
+
+    def trainings(self) -> Iterator[CreateJob]:
+        """All that is neither trained, nor failed, nor with a Job."""
+        for cell, numbers, state in self._cells:
+            if ("train", cell) not in self._books.blocked:
+                gone = state.trained | state.has_failed("train") | self._books.covered("train", cell)
+                yield from self._jobs("train", cell, [number for number in numbers if number not in gone])
+
+    def extractions(self, going: Iterable[JobView]) -> Iterator[CreateJob]:
+        """Of trained models whose codes are needed and missing, unless their trainer is still at it."""
+        for cell, numbers, state in self._cells:
+            missing = self._missing_codes(cell, numbers, state)
+            is_last = not self._awaited("train", cell, numbers, state)
+            yield from self._slice("postprocess", cell, numbers, missing, is_last, going)
+
+    def evaluations(self, going: Iterable[JobView]) -> Iterator[CreateJob]:
+        """Of models with codes and without all of their scores."""
+        for cell, numbers, state in self._cells:
+            ready = state.to_score & state.extracted & state.with_codes - self._books.covered("evaluate", cell)
+            awaited = self._awaited("train", cell, numbers, state)
+            awaited |= self._awaited("postprocess", cell, numbers, state)
+            chosen = [number for number in numbers if number in ready]
+            yield from self._slice("evaluate", cell, numbers, chosen, not awaited, going)
+
+    def _missing_codes(self, cell: str, numbers: tuple[int, ...], state: CellState) -> list[int]:
+        lacking = _lacks_codes(state) - self._books.covered("postprocess", cell) - self._books.in_training(cell)
+        return [number for number in numbers if number in lacking]
+
+    def _awaited(self, step: Step, cell: str, numbers: tuple[int, ...], state: CellState) -> Numbers:
+        """Models that this step will bring later, or has still to give up."""
+        if (step, cell) in self._books.blocked:
+            return NONE
+        if step == "train":
+            return frozenset(numbers) - state.trained - state.has_failed("train")
+        return _lacks_codes(state)
+
+    def _slice(
+        self,
+        step: Step,
+        cell: str,
+        numbers: tuple[int, ...],
+        ready: list[int],
+        is_last: bool,
+        going: Iterable[JobView],
+    ) -> Iterator[CreateJob]:
+        threshold = -(-len(numbers) // SLICES_OF_A_CELL)
+        room = MAX_SLICES - sum(job.cell == cell and job.step == step for job in going)
+        if (step, cell) in self._books.blocked or not (is_last or len(ready) >= threshold):
+            return
+        for job, _ in zip(self._jobs(step, cell, ready), range(room), strict=False):
+            yield job
+
+    def _jobs(self, step: Step, cell: str, numbers: list[int]) -> Iterator[CreateJob]:
+        wanted = self._wanted
+        size = min(MAX_GROUPS, max(1, MAX_MODELS // wanted.pack)) * wanted.pack
+        for first in range(0, len(numbers), size):
+            models = tuple(numbers[first : first + size])
+            identity = (wanted.plan, wanted.generation, wanted.pack, *models)
+            yield CreateJob(
+                name=job_name(wanted.study, cell, step, identity),
+                step=step,
+                cell=cell,
+                models=models,
+                pack=wanted.pack,
+                plan=wanted.plan,
+                generation=wanted.generation,
+                parallelism=0,
+                with_codes=step == "train" and wanted.has_scores,
+            )
+
+
+def _lacks_codes(state: CellState) -> Numbers:
+    """Trained models whose codes are needed and are not there."""
+    is_there = state.extracted & state.with_codes
+    return (state.trained & state.to_score) - is_there - state.has_failed("postprocess")
+
+
+def _evictions(wanted: Wanted, cells: Mapping[str, CellState]) -> Iterator[EvictCodes]:
+    if not (wanted.evicts_codes and wanted.has_scores):
+        return
+    left = MAX_EVICTED
+    for cell, numbers in wanted.cells.items():
+        state = cells.get(cell, CellState())
+        done = (state.with_codes & state.trained & state.extracted) - state.to_score
+        chosen = tuple(number for number in numbers if number in done)[:left]
+        left -= len(chosen)
+        if chosen:
+            yield EvictCodes(cell, chosen)

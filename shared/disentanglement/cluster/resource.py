@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
+from pydantic import ConfigDict, Field, Strict, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from disentanglement.cluster.names import API_VERSION, KIND, check_study_name
 from disentanglement.errors import SpecError
-from disentanglement.specs.base import A_LIST, PlainObject
+from disentanglement.specs.base import A_LIST, PlainObject, Spec
 from disentanglement.specs.parsing import load_yaml, parse_spec
 
 MAX_PARALLELISM = 10_000
@@ -27,18 +28,10 @@ PoolName = Annotated[str, Field(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a
 NumberList = Annotated[str, Field(max_length=4096, pattern=r"^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$")]
 
 
-class Part(BaseModel):
-    """Base: frozen and closed, camelCase on the wire."""
+class Part(Spec):
+    """Base: as closed as every spec, but camelCase on the wire."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
     def to_plain(self) -> dict[str, Any]:
         """As it is on the wire, without what is not set."""
@@ -159,13 +152,7 @@ def metric_line(metric: str | dict[str, Any]) -> str:
     if isinstance(metric, str):
         return metric
     [(name, parameters)] = metric.items()
-    return f"{name}: {_flow(parameters)}" if parameters else name
-
-
-def _flow(value: Any) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
+    return f"{name}: {json.dumps(parameters, ensure_ascii=False)}" if parameters else name
 
 
 def _metric(entry: Any) -> Any:

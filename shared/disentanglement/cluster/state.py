@@ -150,8 +150,13 @@ class JobView:
         """The most pods that it may have now, those that are ending included."""
         if self.is_finished:
             return self.terminating
-        wanted = 0 if self.is_suspended else min(self.parallelism, self.remaining)
-        return max(wanted, self.active + self.terminating)
+        return max(self.share, self.active + self.terminating)
+
+    @property
+    def share(self) -> int:
+        """Pods that it is allowed now; Kueue may resume a Job of its own at any time."""
+        is_at_rest = self.is_suspended and not self.is_queued
+        return 0 if is_at_rest else min(self.parallelism, self.remaining)
 
     def models_of(self, index: int) -> tuple[int, ...]:
         """Models of one index."""

@@ -1,0 +1,149 @@
+"""What the Jobs that are there stand for: failures to be written down, work that needs no Job, Jobs to be forgotten."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from disentanglement.cluster.actions import Action, DeleteJob, RecordFailures, UpdateJob
+from disentanglement.cluster.state import CellState, JobView, Numbers
+from disentanglement.cluster.wanted import Wanted
+from disentanglement.specs import Step
+
+KEPT_JOBS = 50
+"""Ended Jobs that a study keeps at most; their work is in the store."""
+SHORT_TTL_S = 60
+"""For a Job that ended without having done or failed all of its work: soon that is given to another."""
+
+
+@dataclass
+class Account:
+    """What follows from the Jobs of a study."""
+
+    actions: list[Action] = field(default_factory=list)
+    unsettled: set[str] = field(default_factory=set)
+    """Jobs with failed indexes that are not written down yet: they must not go."""
+    blocked: set[tuple[Step, str]] = field(default_factory=set)
+    """Steps of cells whose Job was given up; as long as it stands, no other one is tried."""
+    _covered: dict[tuple[Step, str], set[int]] = field(default_factory=lambda: defaultdict(set))
+    _in_training: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def covered(self, step: Step, cell: str) -> Numbers:
+        """Models of a cell that have a Job for this step."""
+        return frozenset(self._covered.get((step, cell), ()))
+
+    def in_training(self, cell: str) -> Numbers:
+        """Models of a cell whose trainer has not come to an end (and will extract)."""
+        return frozenset(self._in_training.get(cell, ()))
+
+    def cover(self, job: JobView, models: Numbers) -> None:
+        """These models need no other Job."""
+        self._covered[job.step, job.cell] |= models
+        if job.step == "train" and not job.is_finished:
+            self._in_training[job.cell] |= models - job.models_of_all(job.completed | job.failed)
+
+
+def account(wanted: Wanted, cells: Mapping[str, CellState], jobs: Sequence[JobView]) -> Account:
+    """Goes through the Jobs of a study, each on its own."""
+    books = Account()
+    forgettable: list[JobView] = []
+    for job in jobs:
+        state = cells.get(job.cell)
+        if job.is_deleting or state is None:
+            books.cover(job, job.model_set)
+        elif job.is_given_up and _is_present(wanted, job):
+            _block(wanted, books, job)
+            books.actions += _failures(wanted, books, job, state)
+        else:
+            _count(wanted, books, job, state)
+            if job.is_finished and job.name not in books.unsettled:
+                books.actions += _forgotten(wanted, job, state)
+                forgettable.append(job)
+    books.actions += _trimmed(forgettable, cells)
+    return books
+
+
+def _is_present(wanted: Wanted, job: JobView) -> bool:
+    """Whether a Job is about what is wanted now, and not about an earlier plan or before a retry."""
+    return job.generation >= wanted.generation and job.plan == wanted.plan
+
+
+def _block(wanted: Wanted, books: Account, job: JobView) -> None:
+    """A Job that was given up stands, as a memory, until something has changed that lets it succeed."""
+    books.cover(job, job.model_set)
+    image = wanted.images.get(job.step, "")
+    if image and job.image and image != job.image:
+        books.actions.append(DeleteJob(job.name, job.uid, f"the image is {image} now"))
+    else:
+        books.blocked.add((job.step, job.cell))
+
+
+def _count(wanted: Wanted, books: Account, job: JobView, state: CellState) -> None:
+    if job.generation < wanted.generation:  # failures before a retry are forgotten, not written down
+        if not job.is_finished:
+            books.cover(job, job.model_set - job.models_of_all(job.failed))
+        return
+    if not job.is_finished or _is_present(wanted, job):
+        books.cover(job, job.model_set)
+    books.actions += _failures(wanted, books, job, state)
+
+
+def _failures(wanted: Wanted, books: Account, job: JobView, state: CellState) -> Iterator[RecordFailures]:
+    for index in sorted(job.failed):
+        for step, models in _to_blame(job, job.models_of(index), state):
+            books.unsettled.add(job.name)
+            yield RecordFailures(job.name, step, job.cell, index, models)
+
+
+def _to_blame(job: JobView, models: tuple[int, ...], state: CellState) -> Iterator[tuple[Step, tuple[int, ...]]]:
+    """Which step of which models has neither a commit nor a record, after their index has failed.
+
+    Codes that were extracted once and can't be again are a failure of the scores that need them. A trainer that
+    failed after the training is not blamed: an extraction of its own comes next. An evaluation without codes was
+    asked too much, and comes again after them.
+    """
+    match job.step:
+        case "train":
+            yield from _some("train", models, frozenset(models) - state.trained - state.has_failed("train"))
+        case "postprocess":
+            never = frozenset(models) - state.extracted - state.has_failed("postprocess")
+            yield from _some("postprocess", models, never)
+            yield from _some("evaluate", models, (state.extracted & state.to_score) - state.with_codes)
+        case "evaluate":
+            yield from _some("evaluate", models, state.to_score & state.extracted & state.with_codes)
+
+
+def _some(step: Step, models: tuple[int, ...], among: Numbers) -> Iterator[tuple[Step, tuple[int, ...]]]:
+    if chosen := tuple(number for number in models if number in among):
+        yield step, chosen
+
+
+def _forgotten(wanted: Wanted, job: JobView, state: CellState) -> Iterator[Action]:
+    """An ended Job whose failures are written down may go, by the cluster's own clock."""
+    if job.ttl_s is not None:
+        return
+    if _is_present(wanted, job) and _unfinished(job, state):
+        yield UpdateJob(job.name, ttl_s=min(SHORT_TTL_S, wanted.finished_jobs_s))
+    else:
+        yield UpdateJob(job.name, ttl_s=0 if job.step == "postprocess" else wanted.finished_jobs_s)
+
+
+def _unfinished(job: JobView, state: CellState) -> Numbers:
+    """Models of an ended Job that have neither what it was for nor a record."""
+    match job.step:
+        case "train":
+            return job.model_set - state.trained - state.has_failed("train")
+        case "postprocess":
+            lacking = (job.model_set & state.to_score) - (state.extracted & state.with_codes)
+            return lacking - state.has_failed("postprocess")
+        case "evaluate":
+            return job.model_set & state.to_score
+
+
+def _trimmed(jobs: Sequence[JobView], cells: Mapping[str, CellState]) -> Iterator[Action]:
+    """Of very many ended Jobs the oldest go at once."""
+    done = sorted((job for job in jobs if not _unfinished(job, cells[job.cell])), key=lambda job: job.ended)
+    for job in done[: max(0, len(done) - KEPT_JOBS)]:
+        if job.ttl_s != 0:
+            yield UpdateJob(job.name, ttl_s=0)
