@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from disentanglement.cluster.kinds import Object
 from disentanglement.cluster.names import API_VERSION, KIND, check_study_name, resource_name
+from disentanglement.cluster.resource import StudyResource
 from disentanglement.errors import SpecError
 from disentanglement.specs import StudySpec, parse_spec
 from disentanglement.specs.parsing import shown
@@ -26,9 +27,23 @@ def named(study: str, *, field: str = "name") -> str:
 
 
 def study_resource(name: str, spec: Mapping[str, Any], *, namespace: str = "") -> Object:
-    """The resource of this spec (in the resource's own, camelCase words)."""
-    metadata = {"name": named(name), **({"namespace": namespace} if namespace else {})}
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": dict(spec)}
+    """The resource of this spec (in the resource's own, camelCase words).
+
+    Raises:
+        SpecError: naming each wrong field.
+    """
+    return normal(
+        {"apiVersion": API_VERSION, "kind": KIND, "metadata": _metadata(named(name), namespace), "spec": spec}
+    )
+
+
+def normal(item: Mapping[str, Any]) -> Object:
+    """The resource as we send it: checked, and without what is at its default.
+
+    Raises:
+        SpecError: naming each wrong field.
+    """
+    return StudyResource.from_object(dict(item)).to_object()
 
 
 def inline_spec(study: StudySpec) -> dict[str, Any]:
@@ -49,23 +64,18 @@ def resource_of(document: Any) -> Object:
     if "kind" not in document and "apiVersion" not in document:
         study = parse_spec(StudySpec, document)
         return study_resource(study.name, inline_spec(study))
-    for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if document.get(name) != wanted:
-            raise SpecError.of(name, wanted, shown(document.get(name)))
-    metadata = document.get("metadata")
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
-        raise SpecError.of("metadata.name", "a name", shown(metadata))
-    check_study_name(metadata["name"])
-    return dict(document)
+    return normal(document)
 
 
 def changed(item: Object, changes: Mapping[str, Any]) -> Object:
-    """The resource with further fields of its spec; None leaves a field as it is."""
+    """The resource with further fields of its spec; what is None or empty leaves a field as it is.
+
+    Raises:
+        SpecError: naming each wrong field.
+    """
     given = {name: value for name, value in changes.items() if value not in (None, {}, [])}
-    return {**item, "spec": {**item["spec"], **given}}
+    return normal({**item, "spec": {**item["spec"], **given}})
 
 
-def missing_metrics(standing: Object, wanted: Sequence[Any]) -> list[Any]:
-    """Those of the wanted metrics that a resource does not have, as they are written there."""
-    have = [*((standing.get("spec") or {}).get("metrics") or ())]
-    return [metric for metric in wanted if metric not in have]
+def _metadata(name: str, namespace: str) -> dict[str, str]:
+    return {"name": name, **({"namespace": namespace} if namespace else {})}

@@ -80,7 +80,7 @@ def test_a_study_file_becomes_a_resource_in_the_contexts_namespace(
     assert ended.code == 0, ended.err
     item = the_study(cluster)
     assert (item["apiVersion"], item["kind"]) == ("disentanglement.dev/v1alpha1", "Study")
-    assert item["spec"]["metrics"][0] == {"mig": {"num_train": 200}}
+    assert item["spec"]["metrics"][0] == 'mig: {"num_train": 200}'
     assert item["spec"]["inline"]["grid"] == {"sweep": {"random_seed": [0, 1]}}
     assert not {"name", "metrics"} & set(item["spec"]["inline"])
     assert ended.json["study"] == "tiny"
@@ -135,7 +135,7 @@ def test_a_name_that_no_resource_can_have_is_refused_before_anything_is_sent(
 
 @pytest.mark.parametrize(
     ("text", "field"),
-    [("[1]", "document"), ("kind: Job", "apiVersion"), ("name: x", "model"), ("kind: [", "document")],
+    [("[1]", "document"), ("kind: Job", "kind"), ("name: x", "model"), ("kind: [", "document")],
 )
 def test_a_file_that_is_no_study_is_refused_by_its_field(
     cluster: TinyKubernetes, run: Any, tmp_path: Path, text: str, field: str
