@@ -93,7 +93,7 @@ lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1
 	$(COMPILE_IMAGE) --extra services -o requirements/images/evaluator.txt
 	$(COMPILE_IMAGE) --extra services --extra cluster $(foreach name,$(NOT_SCORING),--no-emit-package $(name)) \
 		-o requirements/images/aggregator.txt
-	$(COMPILE_IMAGE) --extra services --extra train $(foreach name,$(NOT_LOADED),--no-emit-package $(name)) \
+	$(COMPILE_IMAGE) --extra services --extra train --extra cluster $(foreach name,$(NOT_LOADED),--no-emit-package $(name)) \
 		-o requirements/images/trainer.txt
 	$(BIN)/uv pip compile -q --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links -c requirements/dev.txt --no-annotate --custom-compile-command "make lock" \
