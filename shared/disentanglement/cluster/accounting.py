@@ -34,14 +34,15 @@ class Account:
         return frozenset(self._covered.get((step, cell), ()))
 
     def in_training(self, cell: str) -> Numbers:
-        """Models of a cell whose trainer has not come to an end (and will extract)."""
+        """Models of a cell whose trainer may still extract. Not even one that has done so is released before its Job
+        ends: what an index that completes has written may not be listed yet."""
         return frozenset(self._in_training.get(cell, ()))
 
     def cover(self, job: JobView, models: Numbers) -> None:
         """These models need no other Job."""
         self._covered[job.step, job.cell] |= models
         if job.step == "train" and not job.is_finished:
-            self._in_training[job.cell] |= models - job.models_of_all(job.completed | job.failed)
+            self._in_training[job.cell] |= models - job.models_of_all(job.failed)
 
 
 def account(wanted: Wanted, cells: Mapping[str, CellState], jobs: Sequence[JobView]) -> Account:

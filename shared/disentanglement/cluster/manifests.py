@@ -69,6 +69,7 @@ def job_manifest(job: CreateJob, settings: JobSettings) -> Object:
             "namespace": settings.owner.namespace,
             "labels": {**_labels(job, settings), **_queue_labels(settings)},
             "annotations": {
+                names.CELL_LABEL: job.cell,  # whole: a label's value has at most 63 characters
                 names.PLAN_ANNOTATION: job.plan,
                 names.MODELS_ANNOTATION: names.format_numbers(job.models),
                 names.PACK_ANNOTATION: str(job.pack),

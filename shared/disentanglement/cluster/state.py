@@ -106,7 +106,7 @@ class JobView:
             uid=metadata.get("uid", ""),
             study=labels[STUDY_LABEL],
             step=cast(Step, step),
-            cell=labels.get(CELL_LABEL, ""),
+            cell=annotations.get(CELL_LABEL) or labels.get(CELL_LABEL, ""),
             models=parse_numbers(annotations[MODELS_ANNOTATION]),
             pack=int(annotations.get(PACK_ANNOTATION, "1")),
             plan=annotations.get(PLAN_ANNOTATION, ""),
