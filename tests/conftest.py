@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import build_tools
 import hypothesis
+import manifests
 import minio_server as minio
 import pytest
 
@@ -15,7 +17,7 @@ import pytest
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
-COMPONENTS = ("minio",)
+COMPONENTS = ("minio", "kubectl")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "minio_server" in getattr(item, "fixturenames", ()):
             item.add_marker("minio")
+        if "kubectl" in getattr(item, "fixturenames", ()):
+            item.add_marker("kubectl")
 
 
 def missing(config: pytest.Config, component: str, reason: str) -> NoReturn:
@@ -55,3 +59,12 @@ def minio_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         missing(request.config, "minio", f"run make tools. {build_tools.what_is_missing() or ''}")
     with minio.running_minio(program, tmp_path_factory.mktemp("minio")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kubectl(request: pytest.FixtureRequest) -> Path:
+    """The program that renders our manifests."""
+    program = manifests.kubectl()
+    if program is None:
+        missing(request.config, "kubectl", "put it on the PATH, or run make tools")
+    return program

@@ -1,0 +1,50 @@
+"""Everything that somebody may apply, rendered once in each test process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from manifests import K8S, compose, render
+
+Render = Callable[[str], list[dict[str, Any]]]
+
+COMPOSED: Mapping[str, tuple[str, ...]] = {
+    "cluster with TLS": ("overlays/cluster", "components/tls"),
+    "cluster with Kueue": ("overlays/cluster", "components/kueue"),
+    "local with TLS": ("overlays/local", "components/tls"),
+}
+"""An overlay and a component that it leaves out."""
+STACKS = ("overlays/local", "overlays/cluster", *COMPOSED)
+"""Whole installations."""
+ALL = (*STACKS, "namespace")
+
+
+@pytest.fixture(scope="session")
+def rendered(kubectl: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """What kubectl makes of one of `ALL`."""
+
+    @cache
+    def once(name: str) -> list[dict[str, Any]]:
+        if name not in COMPOSED:
+            return render(kubectl, K8S / name)
+        overlay, *components = COMPOSED[name]
+        folder = tmp_path_factory.mktemp("overlay")
+        return render(kubectl, compose(folder, resources=[overlay], components=components))
+
+    return once
+
+
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest, rendered: Render) -> list[dict[str, Any]]:
+    """Each installation."""
+    return rendered(request.param)
+
+
+@pytest.fixture(params=ALL)
+def items(request: pytest.FixtureRequest, rendered: Render) -> list[dict[str, Any]]:
+    """Each installation, and what a further namespace needs."""
+    return rendered(request.param)
