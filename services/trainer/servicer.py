@@ -1,10 +1,10 @@
-"""TrainerService: translates calls; what is trained, and how, is decided by the executor and the steps."""
+"""TrainerService: translates calls; what is trained, and how, is decided by the jobs and the steps."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -15,9 +15,9 @@ from disentanglement.rpc.listing import page
 from disentanglement.rpc.names import TRAINING_JOBS, parse_step_name, project_of
 from disentanglement.rpc.requests import claim
 from disentanglement.rpc.resources import Resources, state_filter
-from disentanglement.specs import StepKey, TrainSpec
+from disentanglement.specs import Step, StepKey, TrainSpec
 from disentanglement.steps.admission import admit_training
-from disentanglement.steps.executor import Executor, Job
+from disentanglement.steps.executor import Job
 from disentanglement.storage.store import Store
 from disentanglement.studies.pending import WorkItem
 from disentanglement.v1 import job_pb2
@@ -27,12 +27,36 @@ from disentanglement.v1 import trainer_service_pb2_grpc as pb_grpc
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class TrainingJobs(Protocol):
+    """Where trainings are asked for: an executor of this process, or a cluster."""
+
+    async def submit(self, item: WorkItem, *, project: str) -> Job:
+        """The job of a training; a failed or cancelled one is tried again."""
+        ...
+
+    async def get(self, project: str, step: Step, key: StepKey) -> Job:
+        """The job as it stands."""
+        ...
+
+    async def jobs(self, project: str, step: Step) -> list[StepKey]:
+        """Keys of the jobs that a project asked for, in order."""
+        ...
+
+    def watch(self, project: str, step: Step, key: StepKey) -> AsyncIterator[Job]:
+        """The job now, and as it changes, until its state is final."""
+        ...
+
+    async def cancel(self, project: str, step: Step, key: StepKey) -> Job:
+        """Stops the job for good."""
+        ...
+
+
 class TrainerServicer(pb_grpc.TrainerServiceServicer):
     """One training job per step key."""
 
-    def __init__(self, *, store: Store, executor: Executor) -> None:
+    def __init__(self, *, store: Store, jobs: TrainingJobs) -> None:
         self._store = store
-        self._executor = executor
+        self._jobs = jobs
         self._resources = Resources(store)
 
     async def CreateTrainingJob(
@@ -44,7 +68,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         asked = from_proto(request.spec, TrainSpec, field="spec")
         spec = await asyncio.to_thread(admit_training, self._store, asked)
         await claim(self._store, project, request)
-        job = await self._executor.submit(WorkItem(0, spec, ()), project=project)
+        job = await self._jobs.submit(WorkItem(0, spec, ()), project=project)
         return pb.CreateTrainingJobResponse(training_job=await self._resources.training_job(job))
 
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.GetTrainingJobResponse:
@@ -57,7 +81,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         project, state = project_of(request.parent), state_filter(request.state)
 
         async def names() -> list[str]:
-            return [str(key) for key in await self._executor.jobs(project, "train")]
+            return [str(key) for key in await self._jobs.jobs(project, "train")]
 
         jobs, token = await page(
             request,
@@ -73,7 +97,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         self, request: pb.CancelTrainingJobRequest, context: Context
     ) -> pb.CancelTrainingJobResponse:
         project, key = parse_step_name(request.name, TRAINING_JOBS)
-        job = await self._executor.cancel(project, "train", key)
+        job = await self._jobs.cancel(project, "train", key)
         return pb.CancelTrainingJobResponse(training_job=await self._resources.training_job(job))
 
     async def WatchTrainingJob(
@@ -90,8 +114,8 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         raise NotBuiltYet("CreateReasoningJob is not built yet")
 
     async def _get(self, project: str, key: StepKey) -> Job:
-        return await self._executor.get(project, "train", key)
+        return await self._jobs.get(project, "train", key)
 
     async def _watched(self, project: str, key: StepKey) -> AsyncIterator[job_pb2.TrainingJob]:
-        async for job in self._executor.watch(project, "train", key):
+        async for job in self._jobs.watch(project, "train", key):
             yield await self._resources.training_job(job)
