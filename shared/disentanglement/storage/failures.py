@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from disentanglement.errors import ArtifactNotFound
 from disentanglement.specs import Step, StepKey
 from disentanglement.storage import prefixes
-from disentanglement.storage.keys import FailureKey, ManifestKey
+from disentanglement.storage.keys import FailureKey, ManifestKey, RetryKey
 from disentanglement.storage.manifests import Record
 from disentanglement.storage.store import Store
 
@@ -52,3 +52,25 @@ def list_failed(store: Store, project: str, study: str, step: Step, cell: str = 
 def clear_failure(store: Store, project: str, study: str, step: Step, step_key: StepKey) -> None:
     """Forget a failure, so that the step is tried again."""
     store.delete(FailureKey(project, study, step, step_key))
+
+
+class RetryRecord(Record):
+    """Up to which retry (a number that only rises) failures were forgotten, for which owner of the study."""
+
+    owner: str
+    generation: int
+
+
+def mark_cleared(store: Store, project: str, study: str, generation: int, owner: str = "") -> None:
+    """Write down that all failures before this retry are forgotten: those recorded from now on count."""
+    store.put(RetryKey(project, study), RetryRecord(owner=owner, generation=generation).to_bytes())
+
+
+def cleared_generation(store: Store, project: str, study: str, owner: str = "") -> int:
+    """Up to which retry failures were forgotten; 0 for another owner (a study deleted and made again counts anew)."""
+    key = RetryKey(project, study)
+    try:
+        record = RetryRecord.from_bytes(key, store.get(key))
+    except ArtifactNotFound:
+        return 0
+    return record.generation if record.owner == owner else 0

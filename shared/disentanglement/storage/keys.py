@@ -169,6 +169,15 @@ class FailureKey(Key):
 
 
 @dataclass(frozen=True, slots=True)
+class RetryKey(Key):
+    """Up to which retry the failures of a study were forgotten."""
+
+    LAYOUT = "projects/{project}/studies/{study}/retries.json"
+    project: str
+    study: str
+
+
+@dataclass(frozen=True, slots=True)
 class TableKey(Key):
     """The table of a cell's scores (Parquet), derived from its manifests."""
 
@@ -259,7 +268,7 @@ class ProbeKey(Key):
 
 KEY_TYPES: tuple[type[Key], ...] = (
     DatasetKey, UploadKey, ArtifactKey, ManifestKey, CodesManifestKey, CodesKey, PlanKey, StudyKey,
-    StudyCancellationKey, FailureKey, TableKey, ReportKey, JobKey, CancellationKey, RequestKey,
+    StudyCancellationKey, FailureKey, RetryKey, TableKey, ReportKey, JobKey, CancellationKey, RequestKey,
     UploadRecordKey, EvaluationKey, NameKey, ProbeKey,
 )  # fmt: skip
 

@@ -10,7 +10,15 @@ from disentanglement.errors import CorruptArtifact
 from disentanglement.specs import StepKey
 from disentanglement.storage.commit import Attempt, commit
 from disentanglement.storage.directory_store import DirectoryStore
-from disentanglement.storage.failures import FailureRecord, clear_failure, failure, list_failed, record_failure
+from disentanglement.storage.failures import (
+    FailureRecord,
+    clear_failure,
+    cleared_generation,
+    failure,
+    list_failed,
+    mark_cleared,
+    record_failure,
+)
 from disentanglement.storage.keys import FailureKey
 
 KEY = StepKey("dsprites_full", "beta_vae", "a" * 52)
@@ -54,3 +62,11 @@ def test_a_damaged_record_is_corrupt(store: DirectoryStore) -> None:
     store.put(FailureKey("p", "s", "train", KEY), b"?")
     with pytest.raises(CorruptArtifact, match="failures/train"):
         failure(store, "p", "s", "train", KEY)
+
+
+def test_the_retry_that_was_begun_is_remembered_for_its_study_and_owner(store: DirectoryStore) -> None:
+    assert cleared_generation(store, "p", "s", "first") == 0
+    mark_cleared(store, "p", "s", 2, "first")
+    assert cleared_generation(store, "p", "s", "first") == 2
+    assert cleared_generation(store, "p", "s", "made again") == 0
+    assert cleared_generation(store, "p", "another", "first") == 0

@@ -25,6 +25,7 @@ from disentanglement.storage.keys import (
     NameKey,
     PlanKey,
     RequestKey,
+    RetryKey,
     UploadKey,
     new_attempt,
     parse_key,
@@ -46,6 +47,7 @@ LAYOUTS: list[tuple[Key, str]] = [
     (CodesKey(STEP_KEY, DIGEST, 3, ATTEMPT, "mean.npy"), f"codes/{STEP_KEY}/{DIGEST}/draws-3/{ATTEMPT}/mean.npy"),
     (PlanKey(DIGEST, "dsprites_full.beta_vae"), f"plans/{DIGEST}/dsprites_full.beta_vae.json"),
     (FailureKey("p", "s", "train", STEP_KEY), f"projects/p/studies/s/failures/train/{STEP_KEY}.json"),
+    (RetryKey("p", "s"), "projects/p/studies/s/retries.json"),
     (JobKey("default", "train", "job-1"), "projects/default/jobs/train/job-1/job.json"),
 ]
 
