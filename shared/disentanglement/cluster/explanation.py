@@ -75,10 +75,13 @@ def _standing(study: Object) -> Reason:
 
 def bad_conditions(study: Object) -> Iterator[Reason]:
     """What the controller complains of."""
+    told: set[str] = set()
     for condition in (study.get("status") or {}).get("conditions") or ():
-        kind, value = condition.get("type"), condition.get("status")
-        if (kind in BAD_WHEN_FALSE and value == "False") or (kind in BAD_WHEN_TRUE and value == "True"):
-            yield Reason("condition", f"{kind} is {value} ({condition.get('reason')}): {condition.get('message', '')}")
+        kind, value, message = condition.get("type"), condition.get("status"), condition.get("message", "")
+        is_bad = (kind in BAD_WHEN_FALSE and value == "False") or (kind in BAD_WHEN_TRUE and value == "True")
+        if is_bad and message not in told:
+            told.add(message)
+            yield Reason("condition", f"{kind} is {value} ({condition.get('reason')}): {message}")
 
 
 def _queue(seen: Seen) -> Iterator[Reason]:

@@ -120,8 +120,8 @@ def step_of(item: Object) -> str:
 
 
 def cell_of(item: Object) -> str:
-    """`<data set>.<method>`, of a Job or a pod."""
-    return labels_of(item).get(CELL_LABEL, "")
+    """`<data set>.<method>`, of a Job or a pod; a label, which pods have alone, may be too short for all of it."""
+    return (item["metadata"].get("annotations") or {}).get(CELL_LABEL) or labels_of(item).get(CELL_LABEL, "")
 
 
 @dataclass(frozen=True, slots=True)

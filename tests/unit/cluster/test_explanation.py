@@ -90,6 +90,7 @@ def test_conditions_that_are_bad_are_told_and_good_ones_are_not() -> None:
         {"type": "Accepted", "status": "False", "reason": "UnknownPool", "message": "no pool a100; known: cpu, gpu"},
         {"type": "Degraded", "status": "True", "reason": "ImageNotPulled", "message": "no such image"},
         {"type": "Progressing", "status": "False", "reason": "X", "message": "y"},
+        {"type": "Degraded", "status": "True", "reason": "UnknownPool", "message": "no pool a100; known: cpu, gpu"},
     ]
     told = [reason.what for reason in explain(Seen(study({"conditions": conditions}))) if reason.kind == "condition"]
     assert told == [
