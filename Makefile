@@ -16,6 +16,8 @@ TORCH_INDEX ?= $(shell cat $(VENV)/torch-index 2>/dev/null)
 # Test processes at once, and further arguments for pytest: make test JOBS=4 PYTEST_ARGS="-k mig --require minio"
 JOBS ?= 2
 PYTEST_ARGS ?=
+# Which test servers make tools builds
+TEST_SERVERS ?= minio
 # Arguments of make chaos: --rounds N, --every SECONDS, --seed N, --demo (the study of make demo: minutes)
 CHAOS_ARGS ?=
 
@@ -69,8 +71,8 @@ proto: $(READY) $(PROTO_READY) ## Generate shared/disentanglement/v1 from protos
 schema: $(READY) ## Write docs/schema/study.schema.json anew from the spec types
 	$(BIN)/disentangle schema study > docs/schema/study.schema.json
 
-tools: ## Build the servers that tests run (MinIO) into a per-user cache; needs Go
-	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/tools/build_tools.py
+tools: ## Build the servers that tests run into a per-user cache; needs Go (TEST_SERVERS="minio etcd control-plane node kwok")
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/tools/build_tools.py $(TEST_SERVERS)
 
 bench: $(READY) ## Time training and encoding beside plain PyTorch loops
 	@for benchmark in tests/benchmarks/bench_*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done

@@ -1,11 +1,13 @@
-"""Builds the servers that tests run for real, from the Go module beside this file, into a per-user cache.
+"""Builds the servers that tests run for real, from the Go modules beside this file, into a per-user cache.
 
-The cache is keyed by what decides the programs (go.mod and go.sum), so a second checkout builds nothing.
-Standard library alone: `make tools` runs it before there is a virtual environment.
+Each group of programs has a module, and a folder in the cache that is keyed by what decides the programs (go.mod and
+go.sum), so a second checkout builds nothing. Standard library alone: `make tools` runs it before there is a virtual
+environment.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
@@ -13,24 +15,85 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-MODULE = Path(__file__).parent
+TOOLS = Path(__file__).parent
 OLDEST_GO = (1, 26)
-PROGRAMS = ("minio",)
+KUBERNETES = "v1.36.3"
 
 
-def cache_folder() -> Path:
-    """Where this version of the programs is kept, whether it has been built or not."""
-    decides = (MODULE / "go.mod").read_bytes() + (MODULE / "go.sum").read_bytes()
+@dataclass(frozen=True)
+class Group:
+    """Programs that are built together: the folder of their Go module, and the package of each."""
+
+    module: str
+    packages: Mapping[str, str]
+    linker_flags: str = "-s -w"
+    needs_c: bool = False
+    salt: str = ""
+    """Tells apart the cache folders of groups that share a module."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the Go module is."""
+        return TOOLS / self.module
+
+
+def _kubernetes(*names: str) -> dict[str, str]:
+    return {name: f"k8s.io/kubernetes/cmd/{name}" for name in names}
+
+
+def _stamped(version: str) -> str:
+    major, minor, _ = version.removeprefix("v").split(".")
+    package = "k8s.io/component-base/version"
+    named = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s -w", *(f"-X {package}.{name}={value}" for name, value in named.items())])
+
+
+GROUPS: Mapping[str, Group] = {
+    "minio": Group(".", {"minio": "github.com/minio/minio"}),
+    "etcd": Group("kube/etcd", {"etcd": "."}),
+    "control-plane": Group(
+        "kube",
+        _kubernetes("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
+        linker_flags=_stamped(KUBERNETES),
+        salt="control-plane",
+    ),
+    "node": Group(
+        "kube", _kubernetes("kubelet", "kube-proxy"), linker_flags=_stamped(KUBERNETES), needs_c=True, salt="node"
+    ),
+    "kwok": Group("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
+}
+DEFAULT_GROUPS = ("minio",)
+
+
+def cache_folder(group: str = "minio") -> Path:
+    """Where this version of a group's programs is kept, whether they have been built or not."""
+    of = GROUPS[group]
+    decides = (of.folder / "go.mod").read_bytes() + (of.folder / "go.sum").read_bytes() + of.salt.encode()
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "disentanglement" / "tools" / hashlib.sha256(decides).hexdigest()[:16]
 
 
 def program(name: str) -> Path | None:
-    """The built program, or None where `make tools` has not run."""
-    path = cache_folder() / name
+    """The built program, or None where `make tools` has not built its group."""
+    path = cache_folder(group_of(name)) / name
     return path if path.is_file() else None
+
+
+def group_of(name: str) -> str:
+    """The group that a program belongs to; KeyError for one that is in none."""
+    for group, of in GROUPS.items():
+        if name in of.packages:
+            return group
+    raise KeyError(name)
+
+
+def is_built(group: str) -> bool:
+    """Whether all programs of a group are in the cache."""
+    return all(program(name) for name in GROUPS[group].packages)
 
 
 def go_version() -> tuple[int, int] | None:
@@ -53,15 +116,17 @@ def what_is_missing() -> str | None:
     return None
 
 
-def build() -> Path:
-    """Build every program, then move them into the cache in one step; returns their folder."""
-    folder = cache_folder()
+def build(group: str) -> Path:
+    """Build every program of a group, then move them into the cache in one step; returns their folder."""
+    of, folder = GROUPS[group], cache_folder(group)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as building:
         programs = Path(building) / "programs"
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(programs)}
-        install = ["go", "install", "-mod=readonly", "-ldflags=-s -w", "tool"]
-        subprocess.run(install, cwd=MODULE, env=environment, check=True)
+        environment = {**os.environ, "CGO_ENABLED": "1" if of.needs_c else "0"}
+        for name, package in of.packages.items():
+            command = ["go", "build", "-mod=readonly", "-trimpath", f"-ldflags={of.linker_flags}"]
+            target = [*command, "-o", str(programs / name), package]
+            subprocess.run(target, cwd=of.folder, env=environment, check=True)
         try:
             programs.rename(folder)
         except OSError:  # another checkout was faster
@@ -70,17 +135,24 @@ def build() -> Path:
     return folder
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Build what is not in the cache; returns the exit status."""
-    if all(program(name) for name in PROGRAMS):
-        return 0
-    if missing := what_is_missing():
-        sys.stderr.write(f"The test servers ({', '.join(PROGRAMS)}) can not be built. {missing}\n")
-        return 1
-    sys.stderr.write(f"building {', '.join(PROGRAMS)}: minutes the first time, then kept in {cache_folder()}\n")
-    build()
+    parser = argparse.ArgumentParser(description="Build the servers that tests run, into a per-user cache.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"among {', '.join(GROUPS)}; default: minio")
+    groups = parser.parse_args(arguments).groups or DEFAULT_GROUPS
+    if unknown := [group for group in groups if group not in GROUPS]:
+        parser.error(f"no such group: {', '.join(unknown)} (there are {', '.join(GROUPS)})")
+    for group in groups:
+        if is_built(group):
+            continue
+        names = ", ".join(GROUPS[group].packages)
+        if missing := what_is_missing():
+            sys.stderr.write(f"The test servers ({names}) can not be built. {missing}\n")
+            return 1
+        sys.stderr.write(f"building {names}: minutes the first time, then kept in {cache_folder(group)}\n")
+        build(group)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -37,7 +37,7 @@ def test_a_new_go_is_enough(path: Path, version: str) -> None:
 
 
 def test_another_version_of_the_module_is_kept_in_another_folder(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
-    monkeypatch.setattr(build_tools, "MODULE", tmp_path)
+    monkeypatch.setattr(build_tools, "TOOLS", tmp_path)
     (tmp_path / "go.mod").write_text("one")
     (tmp_path / "go.sum").write_text("")
     one = build_tools.cache_folder()
