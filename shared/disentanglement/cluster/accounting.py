@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from disentanglement.cluster.actions import Action, DeleteJob, RecordFailures, UpdateJob
@@ -38,9 +38,13 @@ class Account:
         ends: what an index that completes has written may not be listed yet."""
         return frozenset(self._in_training.get(cell, ()))
 
+    def cover_as(self, step: Step, cell: str, models: Iterable[int]) -> None:
+        """These models need no Job for this step."""
+        self._covered[step, cell].update(models)
+
     def cover(self, job: JobView, models: Numbers) -> None:
         """These models need no other Job."""
-        self._covered[job.step, job.cell] |= models
+        self.cover_as(job.step, job.cell, models)
         if job.step == "train" and not job.is_finished:
             self._in_training[job.cell] |= models - job.models_of_all(job.failed)
 
@@ -94,6 +98,7 @@ def _failures(wanted: Wanted, books: Account, job: JobView, state: CellState) ->
     for index in sorted(job.failed):
         for step, models in _to_blame(job, job.models_of(index), state):
             books.unsettled.add(job.name)
+            books.cover_as(step, job.cell, models)  # about to be written down: nobody tries them again
             yield RecordFailures(job.name, step, job.cell, index, models)
 
 
