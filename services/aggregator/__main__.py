@@ -44,7 +44,7 @@ def build(env: Mapping[str, str]) -> Service:
         return steps.run, steps.cancel
 
     runs = StudyRuns(store, steps_of_project, capacity=settings.workers)
-    servicer = AggregatorServicer(store=store, runs=runs, max_models=settings.max_models)
+    servicer = AggregatorServicer(store=store, driver=runs, max_models=settings.max_models)
     relayed = {f"disentanglement.v1.{SERVICES[step].capitalize()}Service": channels[step] for step in channels}
     names = [service.full_name for service in pb.DESCRIPTOR.services_by_name.values()]
     resuming: list[asyncio.Task[None]] = []

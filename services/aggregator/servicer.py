@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +21,12 @@ from disentanglement.rpc.requests import claim
 from disentanglement.rpc.resources import state_filter
 from disentanglement.rpc.study_costs import study_cost
 from disentanglement.rpc.study_cursors import StudyCursors
+from disentanglement.rpc.study_drivers import StudyDriver
 from disentanglement.rpc.study_messages import ModelMessages, StudyStatus, WatchedRun, load_status, study_message
-from disentanglement.rpc.study_runs import StudyRuns
+from disentanglement.rpc.study_runs import Plans
 from disentanglement.specs import StudySpec
 from disentanglement.steps.admission import admit_study
 from disentanglement.steps.ledger import StudyLedger
-from disentanglement.storage.failures import clear_failure
 from disentanglement.storage.store import Store
 from disentanglement.studies.pending import steps_of
 from disentanglement.studies.plan import Plan, training_specs
@@ -43,9 +44,10 @@ LOOK_EVERY_S = 5.0
 class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
     """One study per name."""
 
-    def __init__(self, *, store: Store, runs: StudyRuns, max_models: int) -> None:
+    def __init__(self, *, store: Store, driver: StudyDriver, max_models: int) -> None:
         self._store = store
-        self._runs = runs
+        self._plans = Plans(store)
+        self._driver = driver
         self._max_models = max_models
         self._cursors = StudyCursors()
 
@@ -56,6 +58,7 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
         if request.WhichOneof("study") != "spec":
             raise SpecError.of("study", "exactly one of spec, published", "nothing")
         spec = from_proto(request.spec, StudySpec, field="spec")
+        self._driver.check(project, spec.name)
         plan = await asyncio.to_thread(self._admit, spec)
         cost = await asyncio.to_thread(study_cost, self._store, StudyLedger(self._store, project, spec.name), plan)
         if request.validate_only:
@@ -63,7 +66,7 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
             return pb.CreateStudyResponse(study=study, cost=cost)
         await claim(self._store, project, request)
         await asyncio.to_thread(self._submit, spec, plan, project)
-        await self._runs.begin(project, spec.name)
+        await self._driver.begin(project, spec.name)
         return pb.CreateStudyResponse(study=await self._study(project, spec.name), cost=cost)
 
     async def GetStudy(self, request: pb.GetStudyRequest, context: Context) -> pb.GetStudyResponse:
@@ -105,7 +108,7 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
         status = await self._status(project, study)
         if not status.is_final:
             await asyncio.to_thread(cancel_study, self._store, project, study)
-            await self._runs.stop(project, study, for_good=True)
+            await self._driver.stop(project, study, for_good=True)
         return pb.CancelStudyResponse(study=await self._study(project, study))
 
     async def RetryFailedModels(
@@ -120,10 +123,7 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
             item.id for item in status.items if item.id in status.failed and item.number in (request.models or known)
         ]
         if chosen:
-            await self._runs.stop(project, study)
-            for step_id in chosen:
-                await asyncio.to_thread(clear_failure, self._store, project, study, *step_id)
-            await self._runs.begin(project, study)
+            await self._driver.retry(project, study, chosen, are_all=len(chosen) == len(status.failed))
         return pb.RetryFailedModelsResponse(study=await self._study(project, study), retried_steps=len(chosen))
 
     async def WatchStudy(self, request: pb.WatchStudyRequest, context: Context) -> AsyncIterator[pb.WatchStudyResponse]:
@@ -131,7 +131,7 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
         seen = self._cursors.read(request.name, request.cursor)
         events: list[study_pb2.StudyEvent] = []
         while True:
-            run = self._runs.find(project, study)
+            run = self._driver.find(project, study)
             if run is not None:
                 record = await asyncio.to_thread(load_study, self._store, project, study)
                 watched = WatchedRun(record, run, run.position if seen is None else seen)
@@ -140,15 +140,16 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
                     cursor = self._cursors.write(request.name, position)
                     yield pb.WatchStudyResponse(cursor=cursor, study=message, events=events)
                 events = watched.remaining_events()
+            began = time.monotonic()
             status, last = await self._status(project, study), self._cursors.last(request.name)
             if last != request.cursor or events or not status.is_final:
                 yield pb.WatchStudyResponse(cursor=last, study=study_message(status), events=events)
             if status.is_final:
                 return
-            if (error := self._runs.error_of(project, study)) is not None:
+            if (error := self._driver.error_of(project, study)) is not None:
                 raise error
             events = []
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(max(LOOK_EVERY_S, 5 * (time.monotonic() - began)))  # large studies: less often
 
     async def QueryResults(self, request: pb.QueryResultsRequest, context: Context) -> pb.QueryResultsResponse:
         record, plan = await self._record(request.name)
@@ -186,7 +187,7 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
             raise SpecError.of("spec.name", "the name of no other study", f"{spec.name} ({error})") from None
 
     async def _status(self, project: str, study: str) -> StudyStatus:
-        return await load_status(self._store, self._runs, project, study)
+        return await load_status(self._plans, self._driver, project, study)
 
     async def _study(self, project: str, study: str) -> study_pb2.Study:
         return study_message(await self._status(project, study))

@@ -14,7 +14,8 @@ from disentanglement.jobs.states import JobState
 from disentanglement.rpc.convert import to_proto
 from disentanglement.rpc.names import STUDIES, ModelName, name_of
 from disentanglement.rpc.resources import JOB_STATES, Resources, failure
-from disentanglement.rpc.study_runs import Happening, StudyRun, StudyRuns, items_of
+from disentanglement.rpc.study_drivers import StudyDriver
+from disentanglement.rpc.study_runs import Happening, Plans, StudyRun
 from disentanglement.specs import Step, TrainSpec
 from disentanglement.steps.executor import Job
 from disentanglement.steps.ledger import StudyLedger
@@ -24,10 +25,11 @@ from disentanglement.storage.failures import failure as find_failure
 from disentanglement.storage.store import Store
 from disentanglement.studies.pending import StepId, WorkItem, steps_of
 from disentanglement.studies.plan import Plan, PlannedModel
-from disentanglement.studies.records import StudyRecord, is_study_cancelled, load_plan, load_study
+from disentanglement.studies.records import StudyRecord, is_study_cancelled, load_study
 from disentanglement.v1 import job_pb2, study_pb2
 
 SAMPLE_FAILURES = 20
+FINAL_STATES = (study_pb2.STUDY_STATE_SUCCEEDED, study_pb2.STUDY_STATE_FAILED, study_pb2.STUDY_STATE_CANCELLED)
 WATCH_EVERY_S = 0.3
 
 
@@ -45,7 +47,10 @@ class StudyStatus:
     eta_s: float | None = None
     started: datetime | None = None
     is_driven: bool = False
+    is_paused: bool = False
     is_cancelled: bool = False
+    refused: str = ""
+    """Why whoever drives studies will not drive this one as it is written."""
     failures: tuple[FailureRecord, ...] = field(default=())
 
     @cached_property
@@ -66,6 +71,10 @@ class StudyStatus:
             return study_pb2.STUDY_STATE_RUNNING
         if all(item.id in self.committed for item in self.items):
             return study_pb2.STUDY_STATE_SUCCEEDED
+        if self.refused:
+            return study_pb2.STUDY_STATE_FAILED
+        if self.is_paused:
+            return study_pb2.STUDY_STATE_PAUSED
         if all(item.id in self.committed or item.id in self.blocked for item in self.items):
             return study_pb2.STUDY_STATE_FAILED
         return study_pb2.STUDY_STATE_PENDING
@@ -73,7 +82,7 @@ class StudyStatus:
     @property
     def is_final(self) -> bool:
         """Whether nothing more happens unless somebody asks."""
-        return self.state not in (study_pb2.STUDY_STATE_RUNNING, study_pb2.STUDY_STATE_PENDING)
+        return self.state in FINAL_STATES
 
     def state_of(self, item: WorkItem) -> JobState:
         """Where one step stands."""
@@ -99,24 +108,27 @@ def status_of_run(record: StudyRecord, run: StudyRun) -> StudyStatus:
     )
 
 
-async def load_status(store: Store, runs: StudyRuns, project: str, study: str) -> StudyStatus:
+async def load_status(plans: Plans, driver: StudyDriver, project: str, study: str) -> StudyStatus:
     """A study as it stands.
 
     Raises:
         ArtifactNotFound: the project has no such study.
     """
-    record = await asyncio.to_thread(load_study, store, project, study)
-    run = runs.find(project, study)
+    record = await asyncio.to_thread(load_study, plans.store, project, study)
+    run = driver.find(project, study)
     if run is not None and run.plan.digest == record.plan:
         status = status_of_run(record, run)
         if not run.failed:
             return status
         return replace(status, failures=await asyncio.to_thread(_failures, run.ledger, run.failed))
-    return await asyncio.to_thread(_stored_status, store, record)
+    status = await asyncio.to_thread(_stored_status, plans, record)
+    known = await driver.elsewhere(project, study)
+    return replace(status, is_driven=known.is_driven, is_paused=known.is_paused, refused=known.refused)
 
 
-def _stored_status(store: Store, record: StudyRecord) -> StudyStatus:
-    plan, ledger = load_plan(store, record.plan), StudyLedger(store, record.project, record.study)
+def _stored_status(plans: Plans, record: StudyRecord) -> StudyStatus:
+    store, ledger = plans.store, StudyLedger(plans.store, record.project, record.study)
+    plan, items = plans.get(record.plan)
     committed = ledger.committed(plan)
     failed = ledger.failed(plan)
     is_cancelled = is_study_cancelled(store, record.project, record.study)
@@ -124,7 +136,7 @@ def _stored_status(store: Store, record: StudyRecord) -> StudyStatus:
     return StudyStatus(
         record,
         plan,
-        items_of(plan),
+        items,
         frozenset(committed),
         frozenset(failed),
         is_cancelled=is_cancelled,
@@ -281,6 +293,9 @@ def _set_outcome(message: study_pb2.Study, status: StudyStatus) -> None:
     complete = status.record.num_models - len(incomplete)
     if status.state == study_pb2.STUDY_STATE_SUCCEEDED:
         message.result.complete_models = complete
+    elif status.refused and status.state == study_pb2.STUDY_STATE_FAILED:
+        message.failure.reason = "REFUSED"
+        message.failure.message = status.refused
     elif status.state == study_pb2.STUDY_STATE_FAILED:
         message.failure.reason = "STEPS_FAILED"
         message.failure.message = f"{len(status.failed)} steps failed; {complete} models are complete"

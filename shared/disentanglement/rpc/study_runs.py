@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+import threading
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from disentanglement.jobs.states import JobState
 from disentanglement.specs import Step
 from disentanglement.steps.driver import Driver, RunItem, StudyEvent
 from disentanglement.steps.ledger import StudyLedger
+from disentanglement.storage.failures import clear_failure
 from disentanglement.storage.store import Store
 from disentanglement.studies.pending import StepId, WorkItem, pending, steps_of
 from disentanglement.studies.plan import Plan
@@ -102,6 +104,43 @@ def items_of(plan: Plan) -> tuple[WorkItem, ...]:
     return items
 
 
+MOST_PLANS = 4
+
+
+class Plans:
+    """Plans of a store with their items; the last few are kept, since a large one takes seconds to be made."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._known: OrderedDict[str, tuple[Plan, tuple[WorkItem, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, digest: str) -> tuple[Plan, tuple[WorkItem, ...]]:
+        """A plan, and every step of it, inputs before outputs.
+
+        Raises:
+            ArtifactNotFound: no such plan.
+        """
+        with self._lock:
+            if digest not in self._known:
+                plan = load_plan(self.store, digest)
+                self._known[digest] = plan, items_of(plan)
+            self._known.move_to_end(digest)
+            while len(self._known) > MOST_PLANS:
+                self._known.popitem(last=False)
+            return self._known[digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What whoever works a study off says of it, if that is not this process."""
+
+    is_driven: bool = False
+    is_paused: bool = False
+    refused: str = ""
+    """Why it will not be worked off as it is written."""
+
+
 StopItem = Callable[[WorkItem], Awaitable[None]]
 
 
@@ -123,6 +162,13 @@ class StudyRuns:
         """Of the studies that begin or stop."""
         self._errors: dict[tuple[str, str], DisentanglementError] = {}
 
+    def check(self, project: str, study: str) -> None:
+        """Any study can be driven here."""
+
+    async def elsewhere(self, project: str, study: str) -> Elsewhere:
+        """Nobody else drives studies."""
+        return Elsewhere()
+
     def find(self, project: str, study: str) -> StudyRun | None:
         """The run of a study that is going on here."""
         return self._runs.get((project, study))
@@ -140,6 +186,13 @@ class StudyRuns:
         """Stops driving; `for_good` also asks the running steps to stop."""
         async with self._locks[project, study]:
             await self._stop(project, study, for_good=for_good)
+
+    async def retry(self, project: str, study: str, steps: Sequence[StepId], *, are_all: bool) -> None:
+        """Forgets failures, and drives the study again."""
+        await self.stop(project, study)
+        for step_id in steps:
+            await asyncio.to_thread(clear_failure, self._store, project, study, *step_id)
+        await self.begin(project, study)
 
     async def _begin(self, project: str, study: str) -> None:
         record = await asyncio.to_thread(load_study, self._store, project, study)

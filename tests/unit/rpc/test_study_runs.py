@@ -79,7 +79,7 @@ async def test_who_watches_a_study_that_stopped_learns_why(
         raise raised
 
     runs = runs_of(store, run_item)
-    servicer = AggregatorServicer(store=store, runs=runs, max_models=10)
+    servicer = AggregatorServicer(store=store, driver=runs, max_models=10)
     await runs.begin(PROJECT, STUDY)
 
     async def watch() -> None:
