@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "minio_server" in getattr(item, "fixturenames", ()):
             item.add_marker("minio")
-        if "kubectl" in getattr(item, "fixturenames", ()):
+        if "kubectl_program" in getattr(item, "fixturenames", ()):
             item.add_marker("kubectl")
 
 
@@ -62,7 +62,7 @@ def minio_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def kubectl(request: pytest.FixtureRequest) -> Path:
+def kubectl_program(request: pytest.FixtureRequest) -> Path:
     """The program that renders our manifests."""
     program = manifests.kubectl()
     if program is None:

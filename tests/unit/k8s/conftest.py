@@ -24,16 +24,16 @@ ALL = (*STACKS, "namespace")
 
 
 @pytest.fixture(scope="session")
-def rendered(kubectl: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+def rendered(kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
     """What kubectl makes of one of `ALL`."""
 
     @cache
     def once(name: str) -> list[dict[str, Any]]:
         if name not in COMPOSED:
-            return render(kubectl, K8S / name)
+            return render(kubectl_program, K8S / name)
         overlay, *components = COMPOSED[name]
         folder = tmp_path_factory.mktemp("overlay")
-        return render(kubectl, compose(folder, resources=[overlay], components=components))
+        return render(kubectl_program, compose(folder, resources=[overlay], components=components))
 
     return once
 
