@@ -18,7 +18,9 @@ from disentanglement.rpc.remote import RemoteSteps
 from disentanglement.rpc.retries import SERVICES as ALL_SERVICES
 from disentanglement.rpc.server import Service
 from disentanglement.rpc.settings import ServiceSettings
+from disentanglement.rpc.study_drivers import StudyDriver
 from disentanglement.rpc.study_runs import StopItem, StudyRuns
+from disentanglement.services.aggregator.cluster import ClusterDriver
 from disentanglement.services.aggregator.servicer import AggregatorServicer
 from disentanglement.services.aggregator.settings import SERVICES, AggregatorSettings
 from disentanglement.steps.driver import RunItem
@@ -43,8 +45,12 @@ def build(env: Mapping[str, str]) -> Service:
         steps = RemoteSteps(channels, project=project, token=settings.token)
         return steps.run, steps.cancel
 
-    runs = StudyRuns(store, steps_of_project, capacity=settings.workers)
-    servicer = AggregatorServicer(store=store, driver=runs, max_models=settings.max_models)
+    driver: StudyDriver = (
+        ClusterDriver.connected(store, env)
+        if settings.in_cluster
+        else StudyRuns(store, steps_of_project, capacity=settings.workers)
+    )
+    servicer = AggregatorServicer(store=store, driver=driver, max_models=settings.max_models)
     relayed = {f"disentanglement.v1.{SERVICES[step].capitalize()}Service": channels[step] for step in channels}
     names = [service.full_name for service in pb.DESCRIPTOR.services_by_name.values()]
     resuming: list[asyncio.Task[None]] = []
@@ -55,7 +61,7 @@ def build(env: Mapping[str, str]) -> Service:
 
     async def resume() -> None:
         try:
-            await runs.resume(shared.projects)
+            await driver.resume(shared.projects)
         except Unavailable as error:
             log.warning("unfinished studies wait until somebody asks", extra={"cause": str(error)})
 
@@ -66,7 +72,7 @@ def build(env: Mapping[str, str]) -> Service:
         for task in resuming:
             task.cancel()
         await asyncio.gather(*resuming, return_exceptions=True)
-        await runs.drain()
+        await driver.drain()
         await asyncio.gather(*(channel.close(None) for channel in channels.values()))
 
     others = [service.full_name for service in ALL_SERVICES if service.full_name in relayed]

@@ -48,3 +48,11 @@ class StudyDriver(Protocol):
             SpecError: only all of them can be tried again.
         """
         ...
+
+    async def resume(self, projects: Sequence[str]) -> None:
+        """Goes on with the studies that are neither finished nor cancelled."""
+        ...
+
+    async def drain(self) -> None:
+        """Before this process ends."""
+        ...

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,8 +14,13 @@ from tiny_kubernetes import TinyKubernetes, tiny_kubernetes
 
 from disentanglement import Client
 from disentanglement.cli.data_sets import obtain
+from disentanglement.cluster.kinds import STUDIES
+from disentanglement.errors import ArtifactNotFound, NonFiniteLoss, SpecError
 from disentanglement.jobs.states import JobState
+from disentanglement.steps.ledger import StudyLedger
 from disentanglement.storage.directory_store import DirectoryStore
+from disentanglement.studies.pending import steps_of
+from disentanglement.studies.records import load_plan
 
 NAMESPACE = "disentanglement"
 TRAIN = {"dataset": "dummy_data", "objective": {"beta_vae": {"beta": 4}}, "training_steps": 10}
@@ -60,3 +67,113 @@ def test_a_training_job_is_a_study_of_one_model(trainer: ServiceProcess, cluster
         assert study["spec"]["inline"]["model"]["training_steps"] == 10
         assert client.cancel_training(job.name).state is JobState.CANCELLED
     assert cluster.below("/studies/train-") == []
+
+
+@pytest.fixture(scope="module")
+def aggregator(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    process = start("aggregator", tmp_path_factory.mktemp("aggregator"), environment)
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture
+def client(aggregator: ServiceProcess) -> Iterator[Client]:
+    with Client(aggregator.address) as connected:
+        yield connected
+
+
+def resource(cluster: TinyKubernetes, name: str) -> dict[str, Any]:
+    return cluster.objects[STUDIES.path(NAMESPACE, name)]
+
+
+def tell(cluster: TinyKubernetes, name: str, **status: Any) -> None:
+    """The controller writes a status."""
+    cluster.put(STUDIES.path(NAMESPACE, name), {**resource(cluster, name), "status": status})
+
+
+def study(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "model": TRAIN,
+        "grid": {"sweep": {"random_seed": [0, 1]}},
+        "representations": ["mean"],
+        "metrics": [{"mig": {"num_train": 100}}],
+        **changes,
+    }
+
+
+def test_a_study_becomes_a_resource_and_is_driven_by_nobody_here(client: Client, cluster: TinyKubernetes) -> None:
+    view = client.submit(study("one_study"))
+    assert (view.state, view.total) == ("pending", 6)
+    spec = resource(cluster, "one-study")["spec"]
+    assert spec["inline"]["grid"] == {"sweep": {"random_seed": [0, 1]}}
+    assert spec["metrics"] == ['mig: {"num_train": 100}']
+    tell(cluster, "one-study", phase="Running", running=2)
+    assert client.status("one_study").state == "running"
+
+
+def test_the_same_study_twice_is_one_and_another_of_its_name_is_refused(
+    client: Client, cluster: TinyKubernetes
+) -> None:
+    plan = client.submit(study("twice")).plan
+    assert client.submit(study("twice")).plan == plan
+    with pytest.raises(SpecError, match="twice"):
+        client.submit(study("twice", evaluation_seed=1))
+
+
+def test_a_metric_is_added_to_the_resource(client: Client, cluster: TinyKubernetes) -> None:
+    client.submit(study("grows"))
+    client.submit(study("grows", metrics=[{"mig": {"num_train": 100}}, "dci"]))
+    assert len(resource(cluster, "grows")["spec"]["metrics"]) == 2
+
+
+def test_a_name_that_no_resource_can_have_is_refused_and_leaves_nothing_behind(
+    client: Client, cluster: TinyKubernetes
+) -> None:
+    with pytest.raises(SpecError, match=r"spec\.name"):
+        client.submit(study("a" * 53))
+    with pytest.raises(ArtifactNotFound):
+        client.status("a" * 53)
+
+
+def test_cancelling_a_study_removes_its_resource(client: Client, cluster: TinyKubernetes) -> None:
+    client.submit(study("goes"))
+    assert client.cancel("goes").state == "cancelled"
+    assert STUDIES.path(NAMESPACE, "goes") not in cluster.objects
+    assert [view.state for view in client.watch("goes")] == ["cancelled"]
+
+
+def test_a_study_that_the_controller_refuses_has_failed_with_its_words(client: Client, cluster: TinyKubernetes) -> None:
+    client.submit(study("refused"))
+    refused = {"type": "Accepted", "status": "False", "reason": "UnknownPool", "message": "no pool a100"}
+    tell(cluster, "refused", phase="Invalid", conditions=[refused])
+    assert [view.state for view in client.watch("refused")] == ["failed"]
+
+
+def test_a_paused_study_is_not_at_its_end(client: Client, cluster: TinyKubernetes) -> None:
+    client.submit(study("held"))
+    tell(cluster, "held", phase="Paused")
+    view = client.status("held")
+    assert (view.state, view.is_final) == ("paused", False)
+
+
+def test_failed_models_are_tried_again_all_together(
+    client: Client, cluster: TinyKubernetes, environment: dict[str, str]
+) -> None:
+    plan = client.submit(study("again")).plan
+    store = DirectoryStore(Path(environment["DISENTANGLEMENT_STORE"]))
+    ledger = StudyLedger(store, "default", "again")
+    for model in load_plan(store, plan).models:
+        ledger.record_failure(next(steps_of(model)), NonFiniteLoss(7))
+    tell(cluster, "again", phase="Failed")
+    assert client.status("again").state == "failed"
+    with pytest.raises(SpecError, match="all failed models"):
+        client.retry("again", [1])
+    assert client.retry("again") == 2
+    assert resource(cluster, "again")["spec"]["retryGeneration"] == 1
+    assert client.status("again").state == "running"
+
+
+def test_another_project_than_that_of_the_namespace_is_refused(aggregator: ServiceProcess) -> None:
+    with Client(aggregator.address, project="other") as other, pytest.raises(SpecError, match="projects/other"):
+        other.submit(study("elsewhere"))
