@@ -39,7 +39,8 @@ def reconcile(wanted: Wanted, cells: Mapping[str, CellState], jobs: Iterable[Job
         return []
     found = sorted(jobs, key=lambda job: (wanted.rank(job.cell), job.name))
     if wanted.cleared_generation < wanted.generation:
-        return [ClearFailures(wanted.generation), *(_pauses(found) if wanted.is_paused else ())]
+        changes = _pauses(found) if wanted.is_paused else _shared(wanted, found)
+        return [ClearFailures(wanted.generation), *changes]
     books = account(wanted, cells, found)
     actions: list[Action] = [*books.actions]
     if wanted.is_paused:
@@ -61,21 +62,34 @@ def _pauses(jobs: Iterable[JobView]) -> Iterator[Action]:
 
 
 def _work(wanted: Wanted, cells: Mapping[str, CellState], jobs: list[JobView], books: Account) -> Iterator[Action]:
-    going = [job for job in jobs if not job.is_finished]
-    heavy = [job for job in going if job.step != "evaluate"]
-    light = [job for job in going if job.step == "evaluate"]
-    shares = Shares(wanted.parallelism, [job for job in jobs if job.step != "evaluate"], is_queued=bool(wanted.queue))
-    yield from shares.changes(keep=books.unsettled)
     planner = _Planner(wanted, cells, books)
-    yield from _within(shares, len(heavy), [*planner.extractions(heavy), *planner.trainings()])
-    limit = EVALUATORS_PER_TRAINER * wanted.parallelism
-    shares = Shares(limit, [job for job in jobs if job.step == "evaluate"], is_queued=bool(wanted.queue))
-    yield from shares.changes(keep=books.unsettled)
-    yield from _within(shares, len(light), planner.evaluations(light))
+    heavy, light = _shares(wanted, jobs)
+    yield from heavy.changes(keep=books.unsettled)
+    yield from _within(heavy, [*planner.extractions(heavy.going), *planner.trainings()])
+    yield from light.changes(keep=books.unsettled)
+    yield from _within(light, planner.evaluations(light.going))
 
 
-def _within(shares: Shares, active: int, planned: Iterable[CreateJob]) -> Iterator[CreateJob]:
+def _shared(wanted: Wanted, jobs: list[JobView]) -> Iterator[Action]:
+    """No new Jobs, but the pods of those that are there stay within their limits."""
+    for shares in _shares(wanted, jobs):
+        yield from shares.changes(keep=())
+
+
+def _shares(wanted: Wanted, jobs: list[JobView]) -> tuple[Shares, Shares]:
+    """Of Jobs that train or extract, and of those that evaluate."""
+    heavy = [job for job in jobs if job.step != "evaluate"]
+    light = [job for job in jobs if job.step == "evaluate"]
+    is_queued = bool(wanted.queue)
+    return (
+        Shares(wanted.parallelism, heavy, is_queued=is_queued),
+        Shares(EVALUATORS_PER_TRAINER * wanted.parallelism, light, is_queued=is_queued),
+    )
+
+
+def _within(shares: Shares, planned: Iterable[CreateJob]) -> Iterator[CreateJob]:
     """As many of the planned Jobs as there is room for, each with its share of the pods."""
+    active = len(shares.going)
     for job in planned:
         if active >= MAX_ACTIVE_JOBS:
             return

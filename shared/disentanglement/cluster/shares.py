@@ -16,7 +16,8 @@ class Shares:
 
     def __init__(self, limit: int, jobs: Sequence[JobView], *, is_queued: bool) -> None:
         self._limit = limit
-        self._going = [job for job in jobs if not job.is_finished]
+        self.going = [job for job in jobs if not job.is_finished]
+        """The Jobs that have not ended."""
         self._is_queued = is_queued
         self._free = limit - sum(job.pods for job in jobs)
 
@@ -26,7 +27,7 @@ class Shares:
         The Jobs named in `keep` are not deleted: their failures are not written down yet.
         """
         left = self._limit
-        for job in self._going:
+        for job in self.going:
             kept = min(job.share, left)
             left -= kept
             if job.is_deleting:
