@@ -104,3 +104,23 @@ def collect(
     for name in names:
         typer.echo(name)
     say(f"{len(names)} objects, {size(freed)} {'removed' if delete else 'would be removed; --delete removes them'}")
+
+
+@app.command()
+def create_bucket(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Make the bucket that DISENTANGLEMENT_STORE or --store names, unless it is there.
+
+    Needs credentials that may make buckets; the services need none such.
+
+    Example:
+
+      disentangle store create-bucket --store 's3://bucket?endpoint=http://127.0.0.1:9000'
+    """
+    from disentanglement.storage.settings import create_bucket
+
+    where = Place.of(store).store_url
+    is_new = create_bucket(where)
+    if as_json:
+        print_json({"store": where, "created": is_new})
+    else:
+        typer.echo(f"{where}: {'made' if is_new else 'was there'}")

@@ -39,7 +39,7 @@ PART_BYTES = 8 << 20
 _PASSING = (429, 500, 502, 503, 504)
 _MISSING = ("NoSuchKey", "ResourceNotFound")
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
-_NO_BUCKET = "NoSuchBucket"
+_NO_BUCKET, _BUCKET_EXISTS = "NoSuchBucket", "BucketAlreadyOwnedByYou"
 _EXISTS = "PreconditionFailed"
 _SEND_AGAIN = ("ConditionalRequestConflict", "OperationAborted", "NoSuchUpload")
 """Answers to a race, or to a repeated request whose first reply was lost: the same call may go through."""
@@ -176,6 +176,25 @@ class MinioStore:
             )
 
 
+def create_bucket(settings: S3Settings) -> bool:
+    """Makes the bucket; False where it was there.
+
+    Raises:
+        Unavailable, StoreRefused: the server cannot be reached; these credentials may not make a bucket.
+    """
+    client = _client(settings, _connections(settings))
+    with _translated(settings.bucket):
+        if client.bucket_exists(settings.bucket):
+            return False
+        try:
+            client.make_bucket(settings.bucket)
+        except S3Error as error:
+            if error.code != _BUCKET_EXISTS:
+                raise
+            return False
+    return True
+
+
 class _ObjectStream(io.RawIOBase):
     """The bytes of one version of an object; a broken connection is taken up again where it broke."""
 
@@ -278,7 +297,10 @@ def _ours(error: MinioException | HTTPError) -> tuple[type[DisentanglementError]
 def _explained(code: str, status: int, message: str) -> tuple[type[DisentanglementError], str]:
     """What to do is said with an answer that no other try will change."""
     if code == _NO_BUCKET:
-        return StoreRefused, f"{message} (make it, e.g. with `mc mb`, or name another in DISENTANGLEMENT_STORE)"
+        return (
+            StoreRefused,
+            f"{message} (make it with `disentangle store create-bucket`, or name another in DISENTANGLEMENT_STORE)",
+        )
     kind = _by_answer(code, status)
     if kind is StoreRefused:
         names = "DISENTANGLEMENT_S3_ACCESS_KEY, DISENTANGLEMENT_S3_SECRET_KEY"

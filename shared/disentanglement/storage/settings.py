@@ -86,6 +86,20 @@ def open_store(where: str | None = None, env: Mapping[str, str] | None = None) -
     raise SpecError.of("store", "a path, file:///path or s3://bucket/prefix", f"{scheme}://...")
 
 
+def create_bucket(where: str, env: Mapping[str, str] | None = None) -> bool:
+    """Makes the bucket of `s3://bucket/prefix`; False where it was there.
+
+    Raises:
+        SpecError: it is no bucket's address, or an option cannot be understood.
+        Unavailable, StoreRefused: the server cannot be reached, or does not let us.
+    """
+    if not where.startswith("s3://"):
+        raise SpecError.of("store", "s3://bucket/prefix (a directory is made by itself)", where)
+    from disentanglement.storage import minio_store  # the core imports no client library
+
+    return minio_store.create_bucket(S3Settings.from_url(where, os.environ if env is None else env))
+
+
 def default_store(env: Mapping[str, str]) -> str:
     """What DISENTANGLEMENT_STORE says, else a directory below the current one."""
     return env.get(STORE_VARIABLE) or DEFAULT_STORE

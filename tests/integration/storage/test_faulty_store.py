@@ -229,7 +229,7 @@ def test_wrong_credentials_are_refused_without_showing_them(
 
 
 def test_a_bucket_that_does_not_exist_is_named(open_bucket: OpenBucket) -> None:
-    with pytest.raises(StoreRefused, match=r"NoSuchBucket.*mc mb"):
+    with pytest.raises(StoreRefused, match=r"NoSuchBucket.*store create-bucket"):
         open_bucket(bucket="there-is-no-such-bucket")
 
 

@@ -112,3 +112,9 @@ def test_every_metric_is_listed_with_its_defaults(run: Any) -> None:
     assert rows["dci"]["parameters"] == {"num_train": 10000, "num_test": 5000, "batch_size": 16}
     assert all(row["needs"] and row["description"] for row in rows.values())
     assert all(word in run("metrics", "list").out for word in METRICS)
+
+
+def test_a_directory_is_no_bucket_to_be_made(run: Any) -> None:
+    ended = run("store", "create-bucket")
+    assert ended.code == 2
+    assert "a directory is made by itself" in ended.err
