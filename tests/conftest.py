@@ -12,6 +12,7 @@ import hypothesis
 import manifests
 import minio_server as minio
 import pytest
+from kube import control_plane as kubernetes
 
 # A shared machine is slow at times: the limit of a test is its timeout, not the time that one example takes.
 hypothesis.settings.register_profile("shared-machine", deadline=None)
@@ -34,8 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use a component, so that `-m "not minio"` leaves them out."""
     for item in items:
-        if "minio_server" in getattr(item, "fixturenames", ()):
-            item.add_marker("minio")
+        for fixture, marker in (("minio_server", "minio"), ("control_plane", "control_plane")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
         if "kubectl_program" in getattr(item, "fixturenames", ()):
             item.add_marker("kubectl")
 
@@ -67,4 +69,26 @@ def kubectl_program(request: pytest.FixtureRequest) -> Path:
     program = manifests.kubectl()
     if program is None:
         missing(request.config, "kubectl", "put it on the PATH, or run make tools")
+    return program
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[kubernetes.ControlPlane]:
+    """A real etcd, API server, controller manager and scheduler, without any node."""
+    if reason := kubernetes.missing_programs():
+        missing(request.config, "control-plane", reason)
+    with kubernetes.running_control_plane(tmp_path_factory.mktemp("control-plane")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def kwok_program(request: pytest.FixtureRequest) -> Path:
+    """The program that plays nodes and pods beside a control plane."""
+    program = build_tools.program("kwok")
+    if program is None:
+        missing(
+            request.config, "control-plane", f"run make tools TEST_SERVERS=kwok. {build_tools.what_is_missing() or ''}"
+        )
     return program

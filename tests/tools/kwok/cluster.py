@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kwok.controller_process import NAMESPACE, ControllerProcess, Kubectl
+from kube.control_plane import ControlPlane
+from kwok.controller_process import NAMESPACE, ControllerProcess
 from kwok.outcomes import Fate
 from kwok.writer import Choose, Writer
 
@@ -27,7 +28,7 @@ class Cluster:
     """A cluster with our controller in it, as its admin sees it."""
 
     api: KubernetesApi
-    kubectl: Kubectl
+    plane: ControlPlane
     store: Store
     controller: ControllerProcess
 
@@ -66,7 +67,8 @@ class Cluster:
         def is_so() -> bool:
             study = self.api.get(STUDIES, ObjectName(NAMESPACE, name))
             status = study.get("status", {})
-            return status.get("phase") == phase and status["observedGeneration"] == study["metadata"]["generation"]
+            is_current: bool = status.get("observedGeneration") == study["metadata"]["generation"]
+            return is_current and status.get("phase") == phase
 
         self.wait(f"{name} is {phase}", is_so)
         return self.status(name)

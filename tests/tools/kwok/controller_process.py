@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kube.control_plane import ControlPlane
 
 from disentanglement.cluster.names import SYSTEM_NAMESPACE
 
@@ -20,9 +21,11 @@ USER = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 TOOLS = Path(__file__).parent.parent
 REPOSITORY = TOOLS.parent.parent
 STOP_WITHIN_S = 20.0
+NEEDED_FIRST = ("Namespace", "CustomResourceDefinition")
 INSTALLED = (
-    "Namespace",
-    "CustomResourceDefinition",
+    *NEEDED_FIRST,
+    "ConfigMap",
+    "PriorityClass",
     "ServiceAccount",
     "Role",
     "RoleBinding",
@@ -49,50 +52,19 @@ POOLS: Mapping[str, Any] = {
 }
 
 
-class Kubectl:
-    """The real command, as one user."""
-
-    def __init__(self, program: Path | str, kubeconfig: Path) -> None:
-        self._command = [str(program), f"--kubeconfig={kubeconfig}"]
-
-    def __call__(self, *words: str, stdin: str | None = None, within_s: float = 60.0) -> str:
-        """What it prints; `CalledProcessError` with what it says where it fails."""
-        done = subprocess.run(
-            [*self._command, *words], input=stdin, capture_output=True, text=True, timeout=within_s, check=False
-        )
-        if done.returncode:
-            raise KubectlError(" ".join(words), done.stderr.strip())
-        return done.stdout
-
-
-class KubectlError(Exception):
-    """The command failed; the message is what it wrote."""
-
-    def __init__(self, words: str, said: str) -> None:
-        super().__init__(f"kubectl {words}: {said}")
-        self.said = said
-
-
-def install(kubectl: Kubectl) -> None:
+def install(plane: ControlPlane) -> None:
     """Namespace, resource definition, service accounts and rights, as `k8s/base` has them."""
-    rendered = yaml.safe_load_all(kubectl("kustomize", str(REPOSITORY / "k8s" / "base")))
+    rendered = yaml.safe_load_all(plane.kubectl("kustomize", REPOSITORY / "k8s" / "base"))
     wanted = [item for item in rendered if item and item["kind"] in INSTALLED]
-    first, later = wanted_first(wanted)
-    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(first))
-    kubectl("wait", "--for=condition=Established", "crd/studies.disentanglement.dev", "--timeout=30s")
-    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(later))
+    wanted.sort(key=lambda item: item["kind"] not in NEEDED_FIRST)
+    plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(wanted))
+    plane.kubectl("wait", "--for=condition=Established", "crd/studies.disentanglement.dev", "--timeout=30s")
 
 
-def wanted_first(items: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Namespaces and definitions, and what needs them."""
-    first = ("Namespace", "CustomResourceDefinition")
-    return [i for i in items if i["kind"] in first], [i for i in items if i["kind"] not in first]
-
-
-def kubeconfig_of_service_account(kubectl: Kubectl, admin: Path, folder: Path) -> Path:
+def kubeconfig_of_service_account(plane: ControlPlane, folder: Path) -> Path:
     """A kubeconfig with nothing but the controller's own token."""
-    token = kubectl("create", "token", SERVICE_ACCOUNT, f"--namespace={NAMESPACE}", "--duration=24h").strip()
-    [cluster] = yaml.safe_load(admin.read_text())["clusters"]
+    token = plane.kubectl("create", "token", SERVICE_ACCOUNT, f"--namespace={NAMESPACE}", "--duration=24h").strip()
+    [cluster] = yaml.safe_load(plane.admin_kubeconfig.read_text())["clusters"]
     path = folder / "controller.kubeconfig"
     path.touch(mode=0o600)
     config = {

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kwok.controller_process import ControllerProcess, Kubectl
+from kube.control_plane import ControlPlane
+from kwok.controller_process import ControllerProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +19,20 @@ class Trouble:
     happen: Callable[[], object]
 
 
-def troubles(controller: ControllerProcess, kubectl: Kubectl) -> list[Trouble]:
+def troubles(controller: ControllerProcess, plane: ControlPlane) -> list[Trouble]:
     """Two kills of the controller and two drains, in the order in which they come."""
     return [
         Trouble(0.12, "controller killed", controller.kill),
-        Trouble(0.30, "gpu-0 drained", lambda: drain(kubectl, "gpu-0")),
+        Trouble(0.30, "gpu-0 drained", lambda: drain(plane, "gpu-0")),
         Trouble(0.55, "controller killed", controller.kill),
-        Trouble(0.70, "cpu-0 drained", lambda: drain(kubectl, "cpu-0")),
+        Trouble(0.70, "cpu-0 drained", lambda: drain(plane, "cpu-0")),
     ]
 
 
-def drain(kubectl: Kubectl, node: str) -> None:
+def drain(plane: ControlPlane, node: str) -> None:
     """Evict all pods of a node, then give it back."""
-    kubectl("drain", node, "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s", within_s=150)
-    kubectl("uncordon", node)
+    plane.kubectl("drain", node, "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=100s")
+    plane.kubectl("uncordon", node)
 
 
 def share_done(status: Mapping[str, Any]) -> float:
