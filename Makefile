@@ -20,9 +20,11 @@ PYTEST_ARGS ?=
 TEST_SERVERS ?= minio
 # Arguments of make chaos: --rounds N, --every SECONDS, --seed N, --demo (the study of make demo: minutes)
 CHAOS_ARGS ?=
+# Arguments of make scale-test: --models 0-599, --models-per-pod N, --metrics mig,dci, --keep FOLDER
+SCALE_ARGS ?=
 
-.PHONY: help setup demo test chaos test-wheel check check-format check-types check-layers check-protos check-lock
-.PHONY: format proto schema tools bench lock clean
+.PHONY: help setup demo test chaos scale-test test-wheel check check-format check-types check-layers check-protos check-lock
+.PHONY: images push compose-test format proto schema tools bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,10 +36,14 @@ demo: $(READY) ## Train four beta-VAEs, score their representations and print th
 
 test: $(READY) ## Run the tests (with a real MinIO where Go is installed or DISENTANGLEMENT_TEST_S3_* is set)
 	@[[ -n "$${DISENTANGLEMENT_TEST_S3_ENDPOINT:-}" ]] || $(BIN)/python tests/tools/build_tools.py || true
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 chaos: $(READY) ## Kill services and clients while a study runs, and compare its scores (CHAOS_ARGS="--rounds 50 --demo")
 	$(BIN)/python tests/tools/chaos.py $(CHAOS_ARGS)
+
+scale-test: $(READY) ## Take a published study's 12,600 models through a real control plane with fake nodes (SCALE_ARGS)
+	$(BIN)/python tests/tools/build_tools.py minio etcd control-plane kwok
+	PYTHONPATH=tests/tools $(BIN)/python tests/tools/scale_test.py $(SCALE_ARGS)
 
 test-wheel: $(READY) ## Build the wheel and try it in clean virtual environments (needs a package index)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_wheel.py $(PYTEST_ARGS)
@@ -73,6 +79,20 @@ schema: $(READY) ## Write docs/schema/study.schema.json anew from the spec types
 
 tools: ## Build the servers that tests run into a per-user cache; needs Go (TEST_SERVERS="minio etcd control-plane node kwok")
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/tools/build_tools.py $(TEST_SERVERS)
+
+# make images; make images push REGISTRY=registry.example.com/us TAG=1; arguments of the build, all optional: TORCH_INDEX,
+# BASE, GO_BASE (images with Python and with Go), IMAGES (which of them), BUILD_NETWORK (host, ...), DOCKER (the client).
+IMAGE_OPTIONS = $(if $(TAG),--tag $(TAG)) $(if $(REGISTRY),--registry $(REGISTRY)) \
+	$(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) $(if $(BASE),--base $(BASE)) $(if $(GO_BASE),--go-base $(GO_BASE)) \
+	$(if $(BUILD_NETWORK),--network $(BUILD_NETWORK)) $(if $(filter push,$(MAKECMDGOALS)),--push)
+images: ## Build the images of docker/Dockerfile and print their sizes (push REGISTRY= TAG= TORCH_INDEX= BASE=)
+	@$(PYTHON) tools/images.py $(IMAGE_OPTIONS) $(IMAGES)
+
+push: images ## With `images`: push them too
+	@true
+
+compose-test: $(READY) ## Build the images with a docker of its own, run a study through compose, kill and cut off (root)
+	$(BIN)/python tests/tools/compose_test.py
 
 bench: $(READY) ## Time training and encoding beside plain PyTorch loops
 	@for benchmark in tests/benchmarks/bench_*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
