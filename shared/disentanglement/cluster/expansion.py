@@ -63,7 +63,7 @@ def _inline(name: str, spec: StudyResourceSpec, metrics: tuple[MetricSpec, ...] 
     if metrics is None:
         raise SpecError.of("spec.metrics", "a list of metrics (an empty one: only train)", "nothing")
     grid = [entry for entry in (spec.inline.get("grid"), {"fixed": spec.set} if spec.set else None) if entry]
-    plain = {**spec.inline, "name": name, "metrics": metrics}
+    plain: dict[str, Any] = {**spec.inline, "name": name, "metrics": metrics}
     if grid:
         plain["grid"] = grid[0] if len(grid) == 1 else {"product": grid}  # what is set last wins
     return parse_spec(StudySpec, plain, field="spec.inline")
