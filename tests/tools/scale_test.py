@@ -27,6 +27,7 @@ from kube.control_plane import GROUPS as CONTROL_PLANE_GROUPS
 from kube.control_plane import ControlPlane
 from kwok.catalogue import data_set_names, put_cards
 from kwok.checks import differences
+from kwok.controller import TIMES
 from kwok.controller_process import (
     NAMESPACE,
     USER,
@@ -66,6 +67,8 @@ class Figures:
     seconds: float
     requests: Counter[str]
     samples: Samples
+    looks: Durations
+    """A reconcile with all that it takes to know and to do: listings in the store, Jobs made, the status."""
     reconciles: Durations
     stored: int
     writer: Counter[str]
@@ -77,15 +80,19 @@ class Figures:
 
     def line(self) -> str:
         """All in one line."""
-        samples, pods = self.samples, self.writer["pods"]
-        return (
-            f"scale-test: {self.models} models in {self.seconds:.0f} s ({pods} pods); controller: "
-            f"{self.requests_per_model:.2f} API requests per model, reconcile {self.reconciles.median * 1000:.0f} ms "
-            f"(longest {self.reconciles.longest * 1000:.0f} ms, {len(self.reconciles.seconds)} times), "
-            f"{samples.controller_mib} MiB; at most {samples.objects} objects besides {samples.pods} pods and "
-            f"{samples.events} events, status {samples.status_bytes} bytes; {self.stored} objects in MinIO; "
-            f"{self.writer['repeated']} steps done twice"
+        samples = self.samples
+        parts = (
+            f"{self.models} models in {self.seconds:.0f} s ({self.writer['pods']} pods)",
+            f"{self.requests_per_model:.2f} API requests of the controller per model",
+            f"reconcile {self.reconciles}",
+            f"with listings and writes {self.looks}",
+            f"controller {samples.controller_mib} MiB",
+            f"at most {samples.objects} objects besides {samples.pods} pods and {samples.events} events",
+            f"status {samples.status_bytes} bytes",
+            f"{self.stored} objects in MinIO",
+            f"{self.writer['repeated']} steps done twice",
         )
+        return f"scale-test: {'; '.join(parts)}"
 
     def details(self) -> str:
         """What the line sums up."""
@@ -130,9 +137,9 @@ def run(options: argparse.Namespace, plane: ControlPlane, server: S3Server, fold
     where = store_settings(server)
     store = open_store(env=where)
     put_cards(store, data_set_names(study_spec(STUDY)))
-    reconciles = folder / "reconciles"
+    times = folder / "times"
     mine = kubeconfig_of_service_account(plane, folder)
-    environment = settings(folder, mine, where) | {"RECONCILE_LOG": str(reconciles)}
+    environment = settings(folder, mine, where) | {TIMES: str(times)}
     study = study_object(options)
     with (
         ControllerProcess(environment, folder / "controller.log", module="kwok.controller") as controller,
@@ -148,7 +155,8 @@ def run(options: argparse.Namespace, plane: ControlPlane, server: S3Server, fold
         seconds=seconds,
         requests=requests_of(folder / AUDIT_LOG, USER),
         samples=samples,
-        reconciles=Durations.read(reconciles),
+        looks=Durations.read(times, "look"),
+        reconciles=Durations.read(times, "reconcile"),
         stored=sum(1 for _ in server.client().list_objects(bucket_of(where), recursive=True)),
         writer=Counter(writer.counts),
     )

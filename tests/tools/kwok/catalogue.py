@@ -31,7 +31,7 @@ LISTS = (
 
 def data_set_names(study: StudySpec) -> list[str]:
     """The data sets that a study reads."""
-    return sorted({spec.dataset.name for spec in training_specs(study)})
+    return sorted({spec.dataset.name for spec in training_specs(study).values()})
 
 
 def put_cards(store: Store, names: Iterable[str]) -> dict[str, str]:

@@ -126,9 +126,13 @@ class Durations:
     seconds: tuple[float, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Durations:
-        """From a file with one number a line."""
-        return cls(tuple(map(float, path.read_text().split())))
+    def read(cls, path: Path, name: str) -> Durations:
+        """From a file with lines of a name and seconds: those of one name."""
+        rows = (line.split() for line in path.read_text().splitlines())
+        return cls(tuple(float(row[1]) for row in rows if len(row) == 2 and row[0] == name))
+
+    def __str__(self) -> str:
+        return f"{self.median * 1000:.0f} ms (longest {self.longest * 1000:.0f} ms, {len(self.seconds)} times)"
 
     @property
     def median(self) -> float:
