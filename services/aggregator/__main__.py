@@ -1,4 +1,4 @@
-"""`python -m disentanglement.services.aggregator serve`."""
+"""`python -m disentanglement.services.aggregator serve`; also `control` and `launch`, for a cluster."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from disentanglement.rpc.settings import ServiceSettings
 from disentanglement.rpc.study_drivers import StudyDriver
 from disentanglement.rpc.study_runs import StopItem, StudyRuns
 from disentanglement.services.aggregator.cluster import ClusterDriver
+from disentanglement.services.aggregator.controlling import COMMANDS
 from disentanglement.services.aggregator.servicer import AggregatorServicer
 from disentanglement.services.aggregator.settings import SERVICES, AggregatorSettings
 from disentanglement.steps.driver import RunItem
@@ -80,4 +81,4 @@ def build(env: Mapping[str, str]) -> Service:
 
 
 if __name__ == "__main__":
-    sys.exit(main("aggregator", build, None, sys.argv[1:], os.environ))
+    sys.exit(main("aggregator", build, None, sys.argv[1:], os.environ, others=COMMANDS))

@@ -20,6 +20,7 @@ from disentanglement.storage.commit import list_committed
 from disentanglement.storage.failures import list_failed
 from disentanglement.storage.keys import CodesManifestKey
 from disentanglement.storage.store import Store
+from disentanglement.studies.pending import StepId
 
 CHANGED_BY: Mapping[Step, tuple[Step, ...]] = {
     "train": ("train", "postprocess"),
@@ -170,6 +171,19 @@ class StudyObservation:
     def states(self) -> dict[str, CellState]:
         """Every cell, as numbers of models."""
         return {name: observed.summary() for name, observed in self.cells.items()}
+
+    def failed_steps(self, most: int) -> list[tuple[int, StepId]]:
+        """The first steps that have failed, with the numbers of their models: trainings before what follows them."""
+        found: list[tuple[int, StepId]] = []
+        for step in STEPS:
+            for observed in self.cells.values():
+                flags_MS = observed.failed_MS[step] & ~observed.listings[step].committed_MS
+                for row, column in np.argwhere(flags_MS)[: most - len(found)]:
+                    key = observed.keys.key(observed.keys.keys[step].digests_MS[row, column])
+                    found.append((int(observed.keys.numbers_M[row]), (step, key)))
+                if len(found) >= most:
+                    return found
+        return found
 
     def next_look_s(self) -> float:
         """In how many seconds something is due to be listed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from disentanglement.cluster.conditions import Finding, Problem, accepted, dated, degraded
 from disentanglement.cluster.resource import MAX_FAILURES, Counts, Failure, Phase, StudyStatus
@@ -14,6 +14,7 @@ from disentanglement.cluster.wanted import Wanted
 
 LONGEST_FAILURE = 500
 DONE = CellState()
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,26 @@ def invalid_status(problem: Problem, *, generation: int, before: Mapping[str, An
         phase="Invalid",
         counts=Counts(**{name: int(counts.get(name) or 0) for name in Counts.model_fields}),
         conditions=dated(findings, before.get("conditions") or (), now=now, generation=generation),
+    )
+
+
+def troubled_status(problem: Problem, *, generation: int, before: Mapping[str, Any], now: datetime) -> StudyStatus:
+    """The status of a study of which nothing can be learnt now (store down); all else stays as it was told last."""
+    standing = {entry.get("type"): entry for entry in before.get("conditions") or ()}
+    kept = [
+        Finding(name, entry["status"], entry.get("reason") or "Unknown", entry.get("message") or "")
+        for name in ("Accepted", "Progressing", "Complete")
+        if (entry := standing.get(name))
+    ]
+    counts = before.get("counts") or {}
+    return StudyStatus(
+        observed_generation=generation if not before else int(before.get("observedGeneration") or 0),
+        observed_retry_generation=int(before.get("observedRetryGeneration") or 0),
+        plan=str(before.get("plan") or ""),
+        phase=next((phase for phase in PHASES if phase == before.get("phase")), "Pending"),
+        counts=Counts(**{name: int(counts.get(name) or 0) for name in Counts.model_fields}),
+        running=int(before.get("running") or 0),
+        conditions=dated([*kept, degraded([problem])], before.get("conditions") or (), now=now, generation=generation),
     )
 
 

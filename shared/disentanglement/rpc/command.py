@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from disentanglement.errors import ArtifactNotFound, DisentanglementError, SpecError, Unavailable
 from disentanglement.rpc.server import Listening, Service, add_listen_options, listening_from, serve
@@ -36,15 +37,29 @@ also: DISENTANGLEMENT_TLS_CA (a PEM file, or `system`: the other services are ca
 DISENTANGLEMENT_INSECURE_CHANNEL=1 (the token may be sent to other hosts in clear)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A further command of a service; `run` gives its exit code."""
+
+    name: str
+    help: str
+    description: str
+    epilog: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Mapping[str, str]], int]
+
+
 def main(
     name: str,
     build: Callable[[Mapping[str, str]], Service],
     step: Step | None,
     arguments: Sequence[str],
     env: Mapping[str, str],
+    *,
+    others: Sequence[Command] = (),
 ) -> int:
     """Runs a service's command; `build` is called inside a running event loop. The exit code."""
-    options = _parser(name, step).parse_args(arguments)
+    options = _parser(name, step, others).parse_args(arguments)
     try:
         settings = ServiceSettings.from_env(env)
         configure_logging(settings.log_level)
@@ -52,6 +67,9 @@ def main(
         if options.command == "run":
             assert step is not None
             return _run(step, options, complete)
+        for command in others:
+            if command.name == options.command:
+                return command.run(options, complete)
         asyncio.run(_serve(build, listening_from(options, env), complete))
     except (SpecError, ArtifactNotFound) as error:
         sys.stderr.write(f"{name}: {error}\n")
@@ -79,7 +97,7 @@ def _run(step: Step, options: argparse.Namespace, env: Mapping[str, str]) -> int
     return run_group(step, group, StudyLedger(context.store, options.project, options.study), context)
 
 
-def _parser(name: str, step: Step | None) -> argparse.ArgumentParser:
+def _parser(name: str, step: Step | None, others: Sequence[Command]) -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog=f"python -m disentanglement.services.{name}",
@@ -93,6 +111,16 @@ def _parser(name: str, step: Step | None) -> argparse.ArgumentParser:
     if step is not None:
         _add_run_options(
             commands.add_parser("run", help="run one group of models", description=RUN_HELP, formatter_class=layout)
+        )
+    for command in others:
+        command.add_options(
+            commands.add_parser(
+                command.name,
+                help=command.help,
+                description=command.description,
+                epilog=command.epilog,
+                formatter_class=layout,
+            )
         )
     return parser
 
