@@ -88,7 +88,7 @@ def trial(request: pytest.FixtureRequest, minio_server: S3Server, tmp_path_facto
         env |= credentials(*keys[role], prefix=f"{role.upper()}_")
 
     def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, folder / "set_up.py"]
+        command = [sys.executable, str(folder / "set_up.py")]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
 
     run()
