@@ -159,7 +159,7 @@ def weights_of(study: StudySpec) -> Weights:
     from disentanglement.studies.plan import expand_study, training_specs
     from disentanglement.studies.progress import costs
 
-    digests = {spec.dataset.name: "0" * 64 for spec in training_specs(study)}
+    digests = {spec.dataset.name: "0" * 64 for spec in training_specs(study).values()}
     by_step: dict[str, list[float]] = {step: [] for step in STEPS}
     for item, cost in costs(expand_study(study, digests).models):
         by_step[item.step].append(cost)

@@ -16,13 +16,14 @@ from disentanglement.specs.steps import (
     StepSpec,
     TrainSpec,
 )
-from disentanglement.specs.study import GridSpec, StudySpec
+from disentanglement.specs.study import EvaluationSeed, GridSpec, Selection, StudySpec
 
 __all__ = [
     "STEPS",
     "THREADS_PER_STEP",
     "DatasetSpec",
     "EvaluateSpec",
+    "EvaluationSeed",
     "GridSpec",
     "MetricSpec",
     "ObjectiveSpec",
@@ -30,6 +31,7 @@ __all__ = [
     "Plugin",
     "PostprocessSpec",
     "RepresentationSpec",
+    "Selection",
     "Spec",
     "Step",
     "StepKey",

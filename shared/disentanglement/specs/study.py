@@ -12,6 +12,9 @@ from disentanglement.specs.steps import RepresentationSpec, TrainSpec
 
 MAX_MODELS = 100_000
 
+Numbers = Annotated[str, Field(pattern=r"^([0-9]{1,10}(-[0-9]{1,10})?(,[0-9]{1,10}(-[0-9]{1,10})?)*)?$")]
+"""Numbers and ranges, e.g. `0-299,305`; empty: no condition."""
+
 
 class GridSpec(OneOf):
     """A list of changes to the training spec, as dotted paths. `product` is the outer product, last list fastest."""
@@ -36,6 +39,29 @@ class GridSpec(OneOf):
         return self
 
 
+class Selection(Spec):
+    """Which models of a study; every condition that is given has to hold. They keep their numbers."""
+
+    models: Numbers = ""
+    """Numbers of models, e.g. 0-299,305."""
+    datasets: Annotated[tuple[Name, ...], A_LIST] = ()
+    """Data sets, e.g. [dsprites_full]."""
+    methods: Annotated[tuple[Name, ...], A_LIST] = ()
+    """Methods, e.g. [beta_vae, dip_vae_i]."""
+    seeds: Numbers = ""
+    """Random seeds of models, e.g. 0-4."""
+
+
+class EvaluationSeed(Spec):
+    """The seed of one metric on one representation, where it is not the study's `evaluation_seed`."""
+
+    representation: Name
+    """`mean`, `sampled`, ..."""
+    metric: MetricSpec
+    """The metric, with the parameters that the study gives it."""
+    random_seed: Seed
+
+
 class StudySpec(Spec):
     """A named sweep of models with the representations and metrics wanted of each."""
 
@@ -45,7 +71,14 @@ class StudySpec(Spec):
     """The base: what the grid does not change."""
     grid: GridSpec | None = None
     """Changes, one model each; none: the base alone."""
+    changes: PlainObject = Field(default_factory=dict)
+    """Dotted paths that are the same in every model, over base and grid: `{training_steps: 1000}`."""
+    selection: Selection = Selection()
+    """Which of the models; none: all."""
     representations: Annotated[tuple[RepresentationSpec, ...], A_LIST, Field(min_length=1)]
-    metrics: Annotated[tuple[MetricSpec, ...], A_LIST, Field(min_length=1)]
+    metrics: Annotated[tuple[MetricSpec, ...], A_LIST] = ()
+    """Computed on every representation; none: train and extract only."""
     evaluation_seed: Seed = 0
     """Seed of every metric, so that metrics share samples and adding one changes no other."""
+    evaluation_seeds: Annotated[tuple[EvaluationSeed, ...], A_LIST] = ()
+    """Other seeds, as the published studies have one for each metric on each representation."""

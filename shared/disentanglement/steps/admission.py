@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from disentanglement.errors import SpecError
 from disentanglement.specs import StudySpec, TrainSpec
@@ -32,11 +33,11 @@ def admit_study(store: Store, study: StudySpec) -> Plan:
         SpecError: an invalid combination, or a data set that is not in the store.
         NotBuiltYet: with the list of everything that this release does not do.
     """
-    names = sorted({spec.dataset.name for spec in training_specs(study)})
+    names = sorted({spec.dataset.name for spec in training_specs(study).values()})
     plan = expand_study(study, data_set_digests(store, names))
     _check_data((model.train for model in plan.models), store)
     model = plan.models[0]
-    require([*(model.train for model in plan.models), *model.postprocess, *model.evaluations])
+    require([*(model.train for model in plan.models), *model.postprocess, *chain.from_iterable(model.evaluations)])
     return plan
 
 

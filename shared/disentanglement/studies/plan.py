@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Self
 
 from disentanglement.errors import SpecError
@@ -28,6 +30,7 @@ from disentanglement.specs import (
 from disentanglement.specs.canonical import contract_version, step_of
 from disentanglement.specs.parsing import with_paths
 from disentanglement.studies.grid import expand
+from disentanglement.studies.selection import numbers_text, select
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class PlannedModel:
     number: int
     train: TrainSpec
     postprocess: tuple[PostprocessSpec, ...]
-    evaluations: tuple[EvaluateSpec, ...]
+    evaluations: tuple[tuple[EvaluateSpec, ...], ...]
+    """Of each representation, in order."""
 
     @cached_property
     def key(self) -> StepKey:
@@ -71,7 +75,8 @@ class PlannedModel:
     @cached_property
     def representations(self) -> tuple[PlannedRepresentation, ...]:
         """What is extracted from the model, in order."""
-        return tuple(PlannedRepresentation(spec, self.key, self.evaluations) for spec in self.postprocess)
+        wanted = zip(self.postprocess, self.evaluations, strict=True)
+        return tuple(PlannedRepresentation(spec, self.key, evaluations) for spec, evaluations in wanted)
 
 
 class PlanCell(Spec):
@@ -84,7 +89,8 @@ class PlanCell(Spec):
     numbers: tuple[int, ...]
     models: tuple[TrainSpec, ...]
     representations: tuple[RepresentationSpec, ...]
-    evaluations: tuple[EvaluateSpec, ...]
+    evaluations: tuple[tuple[EvaluateSpec, ...], ...]
+    """Of each representation, in order."""
 
     def to_json(self) -> str:
         """Canonical JSON."""
@@ -132,28 +138,22 @@ class Plan:
         for model in self._planned():
             if model.number == number:
                 return model
-        raise SpecError.of("model", f"a model number of {self.study} (0 to {len(self.models) - 1})", number)
+        numbers = numbers_text(model.number for model in self.models)
+        raise SpecError.of("model", f"a model number of {self.study} ({numbers})", number)
 
     def _planned(self) -> Iterator[PlannedModel]:
         for cell in self.cells.values():
             yield from cell.planned
 
 
-def training_specs(study: StudySpec) -> list[TrainSpec]:
-    """The training specs of a study, by model number; data sets are not resolved yet.
+def training_specs(study: StudySpec) -> dict[int, TrainSpec]:
+    """The training specs that a study selects, by model number; data sets are not resolved yet.
 
     Raises:
-        SpecError: a combination of the grid that is no valid training spec, with the path into it, or a model twice.
+        SpecError: a combination of the grid that is no valid training spec, with the path into it, a model twice, or a
+            selection of what the study does not have.
     """
-    if study.grid is None:
-        return [study.model]
-    base = study.model.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    specs = []
-    for number, changes in enumerate(expand(study.grid)):
-        _check_paths(changes, number)
-        specs.append(parse_spec(TrainSpec, with_paths(base, changes), field=f"models.{number}"))
-    _refuse_repeated(specs)
-    return specs
+    return select(study.selection, _all_training_specs(study))
 
 
 def expand_study(study: StudySpec, digests: Mapping[str, str]) -> Plan:
@@ -162,10 +162,10 @@ def expand_study(study: StudySpec, digests: Mapping[str, str]) -> Plan:
     Raises:
         SpecError: an invalid combination, or a data set without a digest.
     """
-    evaluations = tuple(EvaluateSpec(metric=metric, random_seed=study.evaluation_seed) for metric in study.metrics)
     _refuse_repeated_metrics(study.metrics)
+    evaluations = _evaluations(study)
     rows: dict[str, list[tuple[int, TrainSpec]]] = {}
-    for number, spec in enumerate(training_specs(study)):
+    for number, spec in training_specs(study).items():
         rows.setdefault(spec.cell, []).append((number, resolved(spec, digests)))
     cells = {cell: _cell(study, cell, models, evaluations) for cell, models in rows.items()}
     return Plan(study.name, cells)
@@ -183,14 +183,75 @@ def resolved(spec: TrainSpec, digests: Mapping[str, str]) -> TrainSpec:
     if name not in digests:
         raise SpecError.of("dataset.name", f"a data set that the store holds (`disentangle data import {name}`)", name)
     dataset = DatasetSpec(name=name, digest=digests[name], options=spec.dataset.options)
-    return spec.replace(dataset=dataset)
+    return spec.model_copy(update={"dataset": dataset})  # valid parts: not validated again, thousands of times
+
+
+def _all_training_specs(study: StudySpec) -> list[TrainSpec]:
+    if study.grid is None and not study.changes:
+        return [study.model]
+    base = study.model.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    reader = _SpecReader(base)
+    grid: Sequence[Mapping[str, Any]] = [{}] if study.grid is None else expand(study.grid)
+    return [reader.read(number, {**changes, **study.changes}) for number, changes in enumerate(grid)]
+
+
+class _SpecReader:
+    """Reads the combinations of a grid. Most differ from one before in their seed alone: those are not parsed anew."""
+
+    def __init__(self, base: Mapping[str, Any]) -> None:
+        self._base = base
+        self._parsed: dict[str, TrainSpec] = {}
+        self._identities: dict[str, str] = {}
+        self._first: dict[tuple[str, int], int] = {}
+
+    def read(self, number: int, changes: Mapping[str, Any]) -> TrainSpec:
+        _check_paths(changes, number)
+        rest = {path: value for path, value in changes.items() if path != "random_seed"}
+        text = json.dumps(rest, sort_keys=True)
+        known, seed = self._parsed.get(text), changes.get("random_seed")
+        if known is not None and type(seed) is int and 0 <= seed < 2**32:
+            spec = known.model_copy(update={"random_seed": seed})
+        else:
+            spec = parse_spec(TrainSpec, with_paths(self._base, changes), field=f"models.{number}")
+            self._parsed.setdefault(text, spec)
+        self._refuse_repeated(number, spec, text)
+        return spec
+
+    def _refuse_repeated(self, number: int, spec: TrainSpec, text: str) -> None:
+        if text not in self._identities:
+            self._identities[text] = canonical_json(canonical(spec.model_copy(update={"random_seed": 0})))
+        first = self._first.setdefault((self._identities[text], spec.random_seed), number)
+        if first != number:
+            raise SpecError.of("grid", "every model once", f"models {first} and {number} are the same")
+
+
+def _evaluations(study: StudySpec) -> tuple[tuple[EvaluateSpec, ...], ...]:
+    """What is wanted of each representation, each with its seed."""
+    words = [representation.word for representation in study.representations]
+    seeds: dict[tuple[str, str], int] = {}
+    for i, each in enumerate(study.evaluation_seeds):
+        if each.representation not in words:
+            wanted = f"a representation of the study ({', '.join(words)})"
+            raise SpecError.of(f"evaluation_seeds.{i}.representation", wanted, each.representation)
+        seeds[each.representation, canonical_json(canonical(each.metric))] = each.random_seed
+    metrics = [(metric, canonical_json(canonical(metric))) for metric in study.metrics]
+    return tuple(
+        tuple(
+            EvaluateSpec(metric=metric, random_seed=seeds.get((word, text), study.evaluation_seed))
+            for metric, text in metrics
+        )
+        for word in words
+    )
 
 
 def _cell(
-    study: StudySpec, cell: str, models: list[tuple[int, TrainSpec]], evaluations: tuple[EvaluateSpec, ...]
+    study: StudySpec,
+    cell: str,
+    models: list[tuple[int, TrainSpec]],
+    evaluations: tuple[tuple[EvaluateSpec, ...], ...],
 ) -> PlanCell:
     postprocess = [PostprocessSpec(representation=representation) for representation in study.representations]
-    specs: list[StepSpec] = [*(train for _, train in models), *postprocess, *evaluations]
+    specs: list[StepSpec] = [*(train for _, train in models), *postprocess, *chain.from_iterable(evaluations)]
     used = {step_of(spec) for spec in specs}
     return PlanCell(
         study=study.name,
@@ -207,14 +268,6 @@ def _check_paths(changes: Mapping[str, Any], number: int) -> None:
     for path in changes:
         if not all(part for part in path.split(".")):
             raise SpecError.of(f"models.{number}", "dotted paths like objective.beta_vae.beta", path)
-
-
-def _refuse_repeated(specs: list[TrainSpec]) -> None:
-    seen: dict[str, int] = {}
-    for number, spec in enumerate(specs):
-        first = seen.setdefault(canonical_json(canonical(spec)), number)
-        if first != number:
-            raise SpecError.of("grid", "every model once", f"models {first} and {number} are the same")
 
 
 def _refuse_repeated_metrics(metrics: tuple[MetricSpec, ...]) -> None:
