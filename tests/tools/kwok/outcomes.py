@@ -4,10 +4,12 @@
 |-------------------|----------|---------------------------------------------------------------------------------|
 | 7 modulo 420      | train    | a failure record and exit 78: the index fails at once                           |
 | 13 modulo 100     | train    | exit 75 at the first try, then it succeeds                                      |
-| 500 modulo 1000   | train    | exit 1 at every try and no record: the controller must write one                |
+| 500 modulo 1000   | train    | exit 1 at every try and no record: the controller must write one (*)            |
 | 42 modulo 500     | evaluate | as 7 modulo 420, for one of the scores                                          |
 | 29 modulo 100     | evaluate | as 13 modulo 100                                                                |
-| 1111 modulo 2000  | evaluate | as 500 modulo 1000                                                              |
+| 1111 modulo 2000  | evaluate | as 500 modulo 1000 (*)                                                          |
+
+(*) Of the first 10,000: six tries take five minutes of growing pauses, and the last models shall not wait for them.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from enum import Enum
 
 from disentanglement.specs import Step
 
+LAST_LOST = 10_000
 CHOSEN_MESSAGE = "chosen to fail by the test"
 
 
@@ -43,7 +46,7 @@ def fate(step: Step, number: int) -> Fate:
 
 def _chosen(number: int, *, refused: tuple[int, int], lost: tuple[int, int], retried: tuple[int, int]) -> Fate:
     for fate, (modulus, rest) in ((Fate.REFUSED, refused), (Fate.LOST, lost), (Fate.RETRIED, retried)):
-        if number % modulus == rest:
+        if number % modulus == rest and not (fate is Fate.LOST and number >= LAST_LOST):
             return fate
     return Fate.COMMITTED
 
