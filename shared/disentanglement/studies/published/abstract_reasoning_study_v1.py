@@ -1,4 +1,4 @@
-"""`abstract_reasoning_study_v1`, stage 1: 360 representations. Model `180 d + 30 m + 5 h + s`, as in the other studies."""
+"""`abstract_reasoning_study_v1`, stage 1: 360 representations; `180 d + 30 m + 5 h + s` as in the other studies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`unsupervised_study_v1`: 12,600 models. Model `1800 d + 300 m + 50 h + s` has data set d, method m, strength h, seed s."""
+"""`unsupervised_study_v1`: 12,600 models; `1800 d + 300 m + 50 h + s` is data set d, method m, strength h, seed s."""
 
 from __future__ import annotations
 
