@@ -26,6 +26,9 @@ from caches import cache
 REAL = ("libcudart.so.13", "libcupti.so.13")
 """Small, and called when torch is loaded: these come along."""
 
+PORT = 41315
+"""The address of the index is part of what decides a layer of the image, so it is the same every time."""
+
 LEFT_OUT = ("torch/include/", "torch/test/")
 
 
@@ -34,7 +37,7 @@ def served_index() -> Iterator[str]:
     """The URL of a package index on loopback that has this torch alone."""
     folder = wheel().parent
     handler = partial(_Quiet, directory=str(folder.parent))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", PORT), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -109,7 +112,7 @@ def _stub(library: Path, looked_for: set[str], scratch: Path) -> Path:
     labels = "".join(f".globl {name}\n.type {name}, @function\n{name}:\n" for name in functions)
     end = '.section .note.GNU-stack,"",@progbits\n'
     source.write_text(f".text\n{labels}xorl %eax, %eax\nret\n{end}")
-    command = ["gcc", "-shared", "-nostdlib", f"-Wl,-soname,{library.name}", "-o", made, source]
+    command: list[str | Path] = ["gcc", "-shared", "-nostdlib", f"-Wl,-soname,{library.name}", "-o", made, source]
     if any(functions.values()):
         versions.write_text("".join(_version(name, functions) for name in sorted(set(functions.values()) - {""})))
         command.append(f"-Wl,--version-script={versions}")
