@@ -46,6 +46,11 @@ class DirectoryStore:
     def __repr__(self) -> str:
         return f"DirectoryStore({str(self._root)!r})"
 
+    @property
+    def root(self) -> Path:
+        """The folder, made absolute."""
+        return self._root
+
     def put(self, key: Key, data: bytes, *, if_absent: bool = False) -> bool:
         """See `Store.put`."""
         return self._put(key, lambda target: target.write(data), if_absent=if_absent)

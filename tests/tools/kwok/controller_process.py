@@ -61,23 +61,20 @@ def install(plane: ControlPlane) -> None:
     plane.kubectl("wait", "--for=condition=Established", "crd/studies.disentanglement.dev", "--timeout=30s")
 
 
-def kubeconfig_of_service_account(plane: ControlPlane, folder: Path) -> Path:
-    """A kubeconfig with nothing but the controller's own token."""
-    token = plane.kubectl("create", "token", SERVICE_ACCOUNT, f"--namespace={NAMESPACE}", "--duration=24h").strip()
+def kubeconfig_of_service_account(plane: ControlPlane, folder: Path, account: str = SERVICE_ACCOUNT) -> Path:
+    """A kubeconfig with nothing but the token of a service account, by default the controller's."""
+    token = plane.kubectl("create", "token", account, f"--namespace={NAMESPACE}", "--duration=24h").strip()
     [cluster] = yaml.safe_load(plane.admin_kubeconfig.read_text())["clusters"]
-    path = folder / "controller.kubeconfig"
+    path = folder / f"{account}.kubeconfig"
     path.touch(mode=0o600)
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "current-context": "controller",
+        "current-context": account,
         "clusters": [cluster],
-        "users": [{"name": "controller", "user": {"token": token}}],
+        "users": [{"name": account, "user": {"token": token}}],
         "contexts": [
-            {
-                "name": "controller",
-                "context": {"cluster": cluster["name"], "user": "controller", "namespace": NAMESPACE},
-            }
+            {"name": account, "context": {"cluster": cluster["name"], "user": account, "namespace": NAMESPACE}}
         ],
     }
     path.write_text(yaml.safe_dump(config))
