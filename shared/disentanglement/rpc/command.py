@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,15 +22,21 @@ from disentanglement.steps.one_shot import ExitCode, Group, parse_numbers, run_g
 from disentanglement.steps.run_log import RunLog
 from disentanglement.storage.settings import STORE_VARIABLE
 
+log = logging.getLogger(__name__)
+
 USAGE = 2
 
 RUN_HELP = """\
 Run one step of a group of models of a study in this process, then exit:
   0   all of the group is committed
+  1   something nobody foresaw; the group's other models were run all the same
   75  try again: asked to stop (SIGTERM), the store is down, or an input is not committed yet
   78  what is not committed has failure records
   79  this release computes other numbers than the plan wants (contract versions differ)
-Running it again finishes what is left; what is committed is not computed again."""
+Running it again finishes what is left; what is committed is not computed again. A store that does not answer at the
+start is waited for: five minutes."""
+INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID")
+STORE_PATIENCE_S, STORE_PAUSE_S = 300.0, 5.0
 
 ENVIRONMENT = """\
 Environment: DISENTANGLEMENT_STORE (a directory or s3://bucket/prefix), DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE,
@@ -66,7 +74,7 @@ def main(
         complete = {**env, STORE_VARIABLE: settings.store}
         if options.command == "run":
             assert step is not None
-            return _run(step, options, complete)
+            return run(step, options, complete)
         for command in others:
             if command.name == options.command:
                 return command.run(options, complete)
@@ -87,14 +95,55 @@ async def _serve(build: Callable[[Mapping[str, str]], Service], listening: Liste
     await serve(build(env), listening)
 
 
-def _run(step: Step, options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    group = Group(options.plan, options.cell, parse_numbers(options.models), options.pack, options.index)
+def run(
+    step: Step,
+    options: argparse.Namespace,
+    env: Mapping[str, str],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Runs one group of models; the exit code.
+
+    Raises:
+        Unavailable: the store did not answer for as long as it is waited for.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    group = Group(options.plan, options.cell, parse_numbers(options.models), options.pack, index_from(options, env))
     run_log = keep_log(RunLog())
-    context = StepContext.from_env(env).replace(should_stop=stop.is_set, report=run_log.report, keep_log=run_log.keep)
-    return run_group(step, group, StudyLedger(context.store, options.project, options.study), context)
+    opened = _patiently(lambda: StepContext.from_env(env), stop, clock)
+    context = opened.replace(should_stop=stop.is_set, report=run_log.report, keep_log=run_log.keep)
+    ledger = StudyLedger(context.store, options.project, options.study)
+    return run_group(step, group, ledger, context, with_codes=getattr(options, "with_codes", False))
+
+
+def index_from(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    """Which group: as it is said, or as the engine that started us says.
+
+    Raises:
+        SpecError: nobody says it, or it is no number.
+    """
+    if options.index is not None:
+        return int(options.index)
+    for name in INDEX_VARIABLES:
+        if text := env.get(name):
+            if not text.isdecimal():
+                raise SpecError.of(name, "0 or more", text)
+            return int(text)
+    raise SpecError.of("--index", f"which group, or one of {', '.join(INDEX_VARIABLES)} in the environment", "neither")
+
+
+def _patiently(open_store: Callable[[], StepContext], stop: threading.Event, clock: Callable[[], float]) -> StepContext:
+    """Engines wait longer and longer between tries at an index, so an outage is better waited for here."""
+    until = clock() + STORE_PATIENCE_S
+    while True:
+        try:
+            return open_store()
+        except Unavailable as error:
+            if clock() >= until or stop.wait(STORE_PAUSE_S):
+                raise
+            log.warning("waiting for the store", extra={"cause": str(error)})
 
 
 def _parser(name: str, step: Step | None, others: Sequence[Command]) -> argparse.ArgumentParser:
@@ -110,7 +159,8 @@ def _parser(name: str, step: Step | None, others: Sequence[Command]) -> argparse
     add_listen_options(commands.add_parser("serve", help="serve gRPC", description=about, epilog=ENVIRONMENT))
     if step is not None:
         _add_run_options(
-            commands.add_parser("run", help="run one group of models", description=RUN_HELP, formatter_class=layout)
+            commands.add_parser("run", help="run one group of models", description=RUN_HELP, formatter_class=layout),
+            step,
         )
     for command in others:
         command.add_options(
@@ -125,13 +175,17 @@ def _parser(name: str, step: Step | None, others: Sequence[Command]) -> argparse
     return parser
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def _add_run_options(parser: argparse.ArgumentParser, step: Step) -> None:
     parser.add_argument("--study", required=True, help="name of the study, for its failure records")
     parser.add_argument("--plan", required=True, metavar="DIGEST", help="digest of the study's plan")
     parser.add_argument("--cell", required=True, metavar="DATASET.METHOD", help="which cell of the plan")
     parser.add_argument("--models", required=True, metavar="NUMBERS", help="numbers of models, e.g. 0-299")
     parser.add_argument("--pack", type=_positive, default=1, metavar="K", help="models in a group (default 1)")
-    parser.add_argument("--index", required=True, type=_natural, metavar="N", help="which group, from 0")
+    from_env = f"which group, from 0 (default: {' or '.join(INDEX_VARIABLES)})"
+    parser.add_argument("--index", type=_natural, metavar="N", help=from_env)
+    if step == "train":
+        about = "after each training, also extract the model's representations"
+        parser.add_argument("--with-codes", action="store_true", help=about)
     parser.add_argument("--project", default="default", help="whose study it is (default: default)")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from disentanglement.errors import (
+    DisentanglementError,
     Interrupted,
     ResourceExhausted,
     SpecError,
@@ -24,7 +25,9 @@ from disentanglement.steps.context import StepContext
 from disentanglement.steps.driver import TERMINAL
 from disentanglement.steps.ledger import StudyLedger
 from disentanglement.steps.run import run_step
+from disentanglement.storage.commit import find_manifest
 from disentanglement.storage.failures import failure
+from disentanglement.storage.tries import Tries, tries
 from disentanglement.studies.pending import WorkItem, steps_of
 from disentanglement.studies.plan import PlanCell, PlannedModel
 from disentanglement.studies.records import load_plan_cell
@@ -37,12 +40,19 @@ class ExitCode(IntEnum):
 
     COMMITTED = 0
     """All of the group is committed."""
+    CRASHED = 1
+    """Something nobody foresaw; the others of the group were run all the same."""
     TRY_AGAIN = 75
     """Asked to stop, store down, or an input is not there yet."""
     FAILED = 78
     """What is not committed has failure records."""
     OTHER_CONTRACT = 79
     """This image computes other numbers than the plan wants."""
+
+
+WORST_FIRST = (ExitCode.CRASHED, ExitCode.TRY_AGAIN, ExitCode.FAILED)
+MAX_TRIES = 10
+"""At a model's next step without a checkpoint or a commit. Engines do not count preemptions, so workers do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +94,29 @@ def parse_numbers(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def run_group(step: Step, group: Group, ledger: StudyLedger, context: StepContext) -> ExitCode:
-    """Runs one step of every model of a group.
+def run_group(
+    step: Step, group: Group, ledger: StudyLedger, context: StepContext, *, with_codes: bool = False
+) -> ExitCode:
+    """Runs one step of every model of a group; `with_codes` lets the extractions follow each training.
+
+    A member that fails does not stop the others. `COMMITTED` means that all of it is, whoever asked to stop meanwhile.
 
     Raises:
         SpecError: no such group, or the cell has no such model.
         ArtifactNotFound: no such plan.
+        DeviceUnusable, StoreRefused: no step is to blame, and none can run here.
     """
+    steps: tuple[Step, ...] = (step, "postprocess") if with_codes else (step,)
     try:
         cell = load_plan_cell(ledger.store, group.plan, group.cell)
-        if others := other_contracts(cell, step):
+        if others := {name: version for kind in steps for name, version in other_contracts(cell, kind).items()}:
             log.error("contract versions differ", extra={"contracts": others})
             return ExitCode.OTHER_CONTRACT
-        failed = [_settle(item, ledger, context) for item in _items(cell, step, group.numbers)]
-    except (Interrupted, Unavailable, ResourceExhausted, StepNotCommitted) as error:
+        ends = {end for items in _members(cell, steps, group.numbers) for end in _run_member(items, ledger, context)}
+    except (Interrupted, Unavailable, ResourceExhausted) as error:
         log.warning("try again", extra={"cause": str(error)})
         return ExitCode.TRY_AGAIN
-    return ExitCode.FAILED if any(failed) else ExitCode.COMMITTED
+    return next((end for end in WORST_FIRST if end in ends), ExitCode.COMMITTED)
 
 
 def other_contracts(cell: PlanCell, step: Step) -> dict[str, str]:
@@ -113,32 +129,63 @@ def _is_of(name: str, step: Step) -> bool:
     return name.partition(".")[0] == step
 
 
-def _items(cell: PlanCell, step: Step, numbers: tuple[int, ...]) -> Iterator[WorkItem]:
+def _members(cell: PlanCell, steps: tuple[Step, ...], numbers: tuple[int, ...]) -> Iterator[list[WorkItem]]:
     models: dict[int, PlannedModel] = {model.number: model for model in cell.planned}
     for number in numbers:
         if number not in models:
             raise SpecError.of("--models", f"numbers of models of {cell.cell}", number)
-        yield from (item for item in steps_of(models[number]) if item.step == step)
+    for number in numbers:
+        yield [item for item in steps_of(models[number]) if item.step in steps]
 
 
-def _settle(item: WorkItem, ledger: StudyLedger, context: StepContext) -> bool:
-    """Whether the step has failed for good; it is committed otherwise."""
-    if context.should_stop():
-        raise Interrupted("asked to stop")
-    if _has_failed(ledger, item.step, item.key):
-        return True
+def _run_member(items: list[WorkItem], ledger: StudyLedger, context: StepContext) -> Iterator[ExitCode]:
+    """The ends of one model's steps; what follows a training is left out unless that is committed."""
+    begun: Tries | None = None
+    for item in items:
+        if context.should_stop():
+            raise Interrupted("asked to stop")
+        if _has_failed(ledger, item.step, item.key):
+            end = ExitCode.FAILED
+        else:
+            begun = begun or _begin(ledger, item)
+            end = _try(item, ledger, context, begun)
+        yield end
+        if item.step == "train" and end != ExitCode.COMMITTED:
+            return
+
+
+def _begin(ledger: StudyLedger, item: WorkItem) -> Tries | None:
+    """Writes down that a model's first step with something to do is begun once more; None where it is committed."""
+    if item.step != "postprocess" and find_manifest(ledger.store, item.step, item.key) is not None:
+        return None
+    found = tries(ledger.store, item.step, item.key)
+    found.begin()
+    return found
+
+
+def _try(item: WorkItem, ledger: StudyLedger, context: StepContext, begun: Tries | None) -> ExitCode:
+    """How a step without a failure record ends: committed, failed for good, or to be tried again."""
     try:
+        if begun is not None and item.key == begun.step_key and len(begun.begun) >= MAX_TRIES:
+            begun.forget()
+            raise TrainingFailed(f"begun {MAX_TRIES} times without getting any further (preempted too soon?)")
         run_step(item, context)
-    except StepNotCommitted:
+    except StepNotCommitted as error:
         if not _input_has_failed(ledger, item):
-            raise
+            log.warning("an input is missing", extra={"step_key": str(item.key), "cause": str(error)})
+            return ExitCode.TRY_AGAIN
         ledger.record_failure(item, TrainingFailed("a step before it has failed"))
-        return True
+        return ExitCode.FAILED
     except TERMINAL as error:
         log.warning("failed", extra={"step_key": str(item.key), "reason": error.reason})
         ledger.record_failure(item, error)
-        return True
-    return False
+        return ExitCode.FAILED
+    except DisentanglementError:
+        raise
+    except Exception:  # the outermost loop of a worker: what nobody foresaw in one model must not cost the others
+        log.exception("crashed", extra={"step_key": str(item.key)})
+        return ExitCode.CRASHED
+    return ExitCode.COMMITTED
 
 
 def _has_failed(ledger: StudyLedger, step: Step, key: StepKey) -> bool:
