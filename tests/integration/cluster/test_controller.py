@@ -103,7 +103,7 @@ NEEDED = [
     ("create", "batch", "jobs", ""),
     ("delete", "batch", "jobs", ""),
     ("get", "", "pods", "log"),
-    ("update", "coordination.k8s.io", "leases", ""),
+    ("create", "coordination.k8s.io", "leases", ""),
 ]
 FORBIDDEN = [
     ("get", "", "secrets", ""),
