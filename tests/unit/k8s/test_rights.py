@@ -64,8 +64,8 @@ def test_the_aggregator_and_the_trainer_may_handle_studies_alone(stack: Items) -
     assert rights_of(stack, account, ("ClusterRoleBinding", "any")) == {}
 
 
-def test_workers_and_the_collector_have_no_right_at_all(items: Items) -> None:
-    for account in ("disentanglement-worker", "disentanglement-collector", "default"):
+def test_workers_the_collector_and_minio_have_no_right_at_all(items: Items) -> None:
+    for account in ("disentanglement-worker", "disentanglement-collector", "minio", "default"):
         for kind in ("RoleBinding", "ClusterRoleBinding"):
             assert rights_of(items, account, (kind, "any")) == {}
 
