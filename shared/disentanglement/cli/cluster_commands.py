@@ -91,7 +91,7 @@ def why(
 
     Example: disentangle study why my-study --cluster
     """
-    reasons = cluster_study.connect(context, namespace).why(study)
+    reasons = cluster_study.connect(context, namespace).why(_name_of(study))
     if as_json:
         print_json([reason.to_plain() for reason in reasons])
         return
@@ -125,7 +125,7 @@ def logs(
     """
     if step not in (None, "train", "postprocess", "evaluate"):
         raise SpecError.of("--step", "train, postprocess or evaluate", step)
-    target = cluster_study.connect(context, namespace)
+    target, study = cluster_study.connect(context, namespace), _name_of(study)
     pods = cluster_logs.pods_of(target, study, model=model, step=step)
     if follow and any(pod.phase == "Running" for pod in pods):
         with saying_on_interrupt("the pods go on"):
@@ -143,6 +143,11 @@ def logs(
         typer.echo(log.text.rstrip("\n"))
 
 
+def is_in_cluster(cluster: bool, context: str | None, namespace: str | None) -> bool:
+    """Whether a command is about a cluster: who names a context or a namespace means one."""
+    return cluster or context is not None or namespace is not None
+
+
 def run(target: Cluster, study: str, as_json: bool) -> None:
     """Submits a study and watches it."""
     made = target.submit(_resource(study, None, {}))
@@ -153,7 +158,7 @@ def status(target: Cluster, study: str, as_json: bool) -> None:
     """Shows how far a study is."""
     from disentanglement.cluster.explanation import summary
 
-    found = target.study(study)
+    found = target.study(_name_of(study))
     if as_json:
         print_json(plain(found))
         return
@@ -164,9 +169,9 @@ def status(target: Cluster, study: str, as_json: bool) -> None:
 
 def watch(target: Cluster, study: str, as_json: bool) -> None:
     """Shows a study until it ends, with a time to go."""
-    pace, told = Pace(), set[str]()
-    again = f"the study goes on; watch it with: disentangle study watch {study} --cluster"
-    with saying_on_interrupt(again), StudyView(f"study {study}") as view:
+    pace, told, name = Pace(), set[str](), _name_of(study)
+    again = f"the study goes on; watch it with: disentangle study watch {name} --cluster"
+    with saying_on_interrupt(again), StudyView(f"study {name}") as view:
 
         def show(found: Object) -> None:
             for text in _bad_conditions(found):
@@ -175,23 +180,25 @@ def watch(target: Cluster, study: str, as_json: bool) -> None:
                     view.note(text)
             view.show(state_of(found, pace))
 
-        last = target.watch(study, show)
+        last = target.watch(name, show)
     _finish(last, as_json)
 
 
 def cancel(target: Cluster, study: str) -> None:
     """Deletes a study from the cluster."""
-    target.cancel(study)
-    say(f"{study} is deleted from the cluster and its pods stop; what is computed stays in the store")
+    name = _name_of(study)
+    target.cancel(name)
+    say(f"{name} is deleted from the cluster and its pods stop; what is computed stays in the store")
 
 
 def retry(target: Cluster, study: str, as_json: bool) -> None:
     """Lets failed models be tried again."""
-    count = target.retry(study)
+    name = _name_of(study)
+    count = target.retry(name)
     if as_json:
-        print_json({"study": study, "retried_models": count})
+        print_json({"study": name, "retried_models": count})
     else:
-        say(f"{count} failed models of {study} are tried again")
+        say(f"{count} failed models of {name} are tried again")
 
 
 def _resource(study: str, name: str | None, changes: Mapping[str, Any]) -> Object:
@@ -200,6 +207,11 @@ def _resource(study: str, name: str | None, changes: Mapping[str, Any]) -> Objec
     item = resource_of(_document(Path(study))) if is_file(study) else study_resource(study, {"study": study})
     item = changed(item, changes)
     return {**item, "metadata": {**item["metadata"], "name": named(name, field="--name")}} if name else item
+
+
+def _name_of(study: str) -> str:
+    """The name of a study, or the one in a file."""
+    return str(_resource(study, None, {})["metadata"]["name"]) if is_file(study) else study
 
 
 def _document(path: Path) -> Any:

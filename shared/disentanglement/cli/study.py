@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from disentanglement.cli import cluster_commands, cluster_study
+from disentanglement.cli.cluster_commands import is_in_cluster
 from disentanglement.cli.console import print_json, say, saying_on_interrupt
 from disentanglement.cli.exit_codes import ExitCode
 from disentanglement.cli.local_study import is_file, read_file
 from disentanglement.cli.options import (
     DEFAULT_PROJECT,
+    ClusterOption,
+    ContextOption,
     JsonOption,
+    NamespaceOption,
     ProjectOption,
     ServerOption,
     StoreOption,
@@ -104,6 +109,9 @@ def status(
     server: ServerOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
+    cluster: ClusterOption = False,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how far a study is, and what has failed.
@@ -112,6 +120,9 @@ def status(
     """
     from disentanglement.cli import local_study
 
+    if is_in_cluster(cluster, context, namespace):
+        cluster_commands.status(cluster_study.connect(context, namespace), study, as_json)
+        return
     if server is not None:
         ended = Ended(Server(server, token, project, tls_ca).status(_name_of(study)))
         if as_json:
@@ -137,6 +148,9 @@ def watch(
     server: ServerOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
+    cluster: ClusterOption = False,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a study that runs elsewhere, until it ends. Ctrl-C stops watching, not the study.
@@ -145,6 +159,9 @@ def watch(
     """
     from disentanglement.cli import local_study
 
+    if is_in_cluster(cluster, context, namespace):
+        cluster_commands.watch(cluster_study.connect(context, namespace), study, as_json)
+        return
     if server is not None:
         _watch_remote(Server(server, token, project, tls_ca), _name_of(study), None, as_json)
         return
@@ -162,11 +179,17 @@ def cancel(
     server: ServerOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
+    cluster: ClusterOption = False,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
 ) -> None:
     """Stop a study for good, wherever it runs; what is committed and all checkpoints stay.
 
-    Running it again lets it go on.
+    Running it again lets it go on. With --cluster the Study is deleted there.
     """
+    if is_in_cluster(cluster, context, namespace):
+        cluster_commands.cancel(cluster_study.connect(context, namespace), study)
+        return
     name = _name_of(study)
     if server is not None:
         Server(server, token, project, tls_ca).cancel(name)
@@ -185,11 +208,17 @@ def retry(
     server: ServerOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
+    cluster: ClusterOption = False,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Forget the failures of a study, so that its failed steps are tried again."""
     from disentanglement.cli import local_study
 
+    if is_in_cluster(cluster, context, namespace):
+        cluster_commands.retry(cluster_study.connect(context, namespace), study, as_json)
+        return
     name = _name_of(study)
     if server is not None:
         count = Server(server, token, project, tls_ca).retry(name)

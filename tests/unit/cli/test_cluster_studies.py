@@ -228,6 +228,49 @@ def test_the_share_of_a_study_counts_models_trained_evaluated_and_failed() -> No
     assert state_of(study, Pace()).fraction == pytest.approx(8 / 20)
 
 
+def test_status_takes_the_file_as_well_and_shows_counts_conditions_and_failures(
+    cluster: TinyKubernetes, run: Any, tiny: Path
+) -> None:
+    failure = {"step": "train", "model": 3, "reason": "NON_FINITE_LOSS", "message": "at step 7"}
+    degraded = {"type": "Degraded", "status": "True", "reason": "QuotaExceeded", "message": "no room"}
+    counts = {"total": 4, "trained": 2, "evaluated": 1, "failed": 1}
+    add_study(cluster, status={"counts": counts, "running": 1, "conditions": [degraded], "failures": [failure]})
+    for study in (tiny, "tiny"):
+        ended = run("study", "status", study, "--cluster")
+        assert ended.out == "tiny is Running: 2 of 4 models trained, 1 evaluated, 1 failed; 1 pod runs\n"
+        assert "no room" in ended.err
+        assert "train of model 3" in ended.err
+    plain = run("study", "status", "tiny", "--cluster", "--json").json
+    assert (plain["counts"], plain["failures"], plain["phase"]) == (counts, [failure], "Running")
+
+
+@pytest.mark.parametrize(("phase", "failed", "code"), [("Succeeded", 0, 0), ("Failed", 1, 4), ("Invalid", 0, 2)])
+def test_the_end_of_a_watched_study_decides_the_exit_code(
+    cluster: TinyKubernetes, run: Any, phase: str, failed: int, code: int
+) -> None:
+    add_study(cluster, status={"phase": phase, "counts": {"total": 2, "trained": 2, "evaluated": 2, "failed": failed}})
+    ended = run("study", "watch", "tiny", "--cluster", "--json")
+    assert (ended.code, ended.json["phase"]) == (code, phase)
+
+
+def test_cancelling_deletes_the_resource(cluster: TinyKubernetes, run: Any) -> None:
+    add_study(cluster)
+    assert run("study", "cancel", "tiny", "--cluster").code == 0
+    assert STUDIES.path(LAB, "tiny") not in cluster.objects
+    assert run("study", "cancel", "tiny", "--cluster").code == 3
+
+
+def test_retrying_raises_the_generation(cluster: TinyKubernetes, run: Any) -> None:
+    add_study(cluster, status={"counts": {"total": 2, "failed": 2}}, retryGeneration=4)
+    assert run("study", "retry", "tiny", "--cluster", "--json").json == {"study": "tiny", "retried_models": 2}
+    assert the_study(cluster)["spec"]["retryGeneration"] == 5
+
+
+def test_who_names_a_namespace_means_a_cluster(cluster: TinyKubernetes, run: Any) -> None:
+    add_study(cluster)
+    assert run("study", "status", "tiny", "--namespace", LAB).code == 0
+
+
 # ----------------------------------------------------------------------------------------------------------------- logs
 
 
