@@ -74,8 +74,9 @@ format: $(READY) ## Format the code and mend what the linter can mend
 proto: $(READY) $(PROTO_READY) ## Generate shared/disentanglement/v1 from protos/ (BREAKING=yes accepts a breaking change)
 	BREAKING=$(BREAKING) tools/protos.sh write
 
-schema: $(READY) ## Write docs/schema/study.schema.json anew from the spec types
+schema: $(READY) ## Write docs/schema/study.schema.json and k8s/base/crd/studies.yaml anew from the spec types
 	$(BIN)/disentangle schema study > docs/schema/study.schema.json
+	$(BIN)/disentangle schema crd > k8s/base/crd/studies.yaml
 
 tools: ## Build the servers that tests run into a per-user cache; needs Go (TEST_SERVERS="minio etcd control-plane node kwok")
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/tools/build_tools.py $(TEST_SERVERS)

@@ -32,6 +32,17 @@ def study_schema() -> None:
     sys.stdout.write(study_schema_text())
 
 
+@schema_app.command("crd")
+def crd_schema() -> None:
+    """Print the CustomResourceDefinition of Study, which Kubernetes checks and explains Studies with.
+
+    Example: disentangle schema crd | kubectl apply -f -
+    """
+    from disentanglement.cluster.crd import definition_text
+
+    sys.stdout.write(definition_text())
+
+
 def version(as_json: JsonOption = False) -> None:
     """Print the versions of this package and of what it computes with."""
     found = versions()
