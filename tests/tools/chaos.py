@@ -34,6 +34,7 @@ from disentanglement.results.tables import study_table
 from disentanglement.specs import StudySpec, canonical
 from disentanglement.storage.checking import check_store
 from disentanglement.storage.directory_store import DirectoryStore
+from disentanglement.storage.store import Store
 from disentanglement.studies.records import load_plan, load_study
 
 CLIENT = "client"
@@ -228,9 +229,13 @@ class Numbers:
 
     @classmethod
     def of(cls, folder: Folder, study: StudySpec) -> Numbers:
+        """Of a finished study in a folder."""
+        return cls.of_store(DirectoryStore(folder.store), study.name)
+
+    @classmethod
+    def of_store(cls, store: Store, study: str) -> Numbers:
         """Of a finished study; the table as text in which every float is exact."""
-        store = DirectoryStore(folder.store)
-        plan = load_plan(store, load_study(store, PROJECT, study.name).plan)
+        plan = load_plan(store, load_study(store, PROJECT, study).plan)
         table = study_table(store, PROJECT, plan)[NUMBERS].sort_values(NUMBERS[:4])
         rows = [[v.hex() if isinstance(v, float) else v for v in row] for row in table.values.tolist()]
         if findings := check_store(store).findings:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caches import cache
+
+sys.path.append(str(Path(__file__).parents[2] / "tools"))  # a script has no other folder than its own on its path
 from images import find_docker
 
 PROGRAMS = ("dockerd", "containerd", "runc", "docker-compose", "iptables", "ip", "nsenter", "debootstrap")
