@@ -62,7 +62,7 @@ def test_a_probe_loads_nothing_but_the_health_client() -> None:
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 
-class _Silence(grpc.GenericRpcHandler):
+class _Silence(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         """Answers after the patience of any probe."""
         return grpc.unary_unary_rpc_method_handler(lambda request, context: _after_the_call(context))
