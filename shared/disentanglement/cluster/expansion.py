@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from disentanglement.cluster.names import store_name
-from disentanglement.cluster.resource import StudyResource, StudyResourceSpec
-from disentanglement.errors import SpecError
+from disentanglement.cluster.resource import SelectionPart, StudyResource, StudyResourceSpec
+from disentanglement.errors import SpecError, Violation
 from disentanglement.specs import MetricSpec, StudySpec, parse_spec
 from disentanglement.steps.admission import admit_study
 from disentanglement.storage.store import Store
+from disentanglement.studies import published
 from disentanglement.studies.plan import Plan
 from disentanglement.studies.records import submit_study
 
@@ -19,6 +20,13 @@ ELSEWHERE: Mapping[str, str] = {
     "name": "nothing: the name of the resource is the study's",
     "metrics": "nothing: spec.metrics has them",
 }
+PATHS: Mapping[str, str] = {
+    "selection": "spec.selection",
+    "metrics": "spec.metrics",
+    "grid": "spec.inline.grid",
+    "evaluation_seeds": "spec.inline.evaluation_seeds",
+}
+"""Where the parts of a study stand in a resource."""
 
 
 def expanded(resource: StudyResource, store: Store, *, project: str, now: datetime) -> Plan:
@@ -29,7 +37,10 @@ def expanded(resource: StudyResource, store: Store, *, project: str, now: dateti
         NotBuiltYet: with the list of everything that this release does not do.
     """
     study = study_spec(resource)
-    plan = admit_study(store, study)
+    try:
+        plan = admit_study(store, study)
+    except SpecError as error:
+        raise SpecError(map(_in_resource, error.violations)) from error
     submit_study(store, study, plan, project=project, now=now, replace=True)
     return plan
 
@@ -40,9 +51,13 @@ def study_spec(resource: StudyResource) -> StudySpec:
     Raises:
         SpecError: naming each wrong field by its path in the resource.
     """
-    spec = resource.spec
+    spec, name = resource.spec, store_name(resource.name)
     metrics = None if spec.metrics is None else parse_metrics(spec.metrics)
-    return _inline(store_name(resource.name), spec, metrics)
+    study = _inline(name, spec, metrics) if spec.study is None else _published(name, spec, metrics)
+    if spec.selection != SelectionPart() and study.selection != type(study.selection)():
+        raise SpecError.of("spec.selection", "only one selection", "another one in spec.inline.selection")
+    selection = spec.selection.model_dump() if spec.selection != SelectionPart() else study.selection
+    return study.replace(changes={**study.changes, **spec.set}, selection=selection)
 
 
 def parse_metrics(entries: Iterable[Any]) -> tuple[MetricSpec, ...]:
@@ -54,16 +69,21 @@ def parse_metrics(entries: Iterable[Any]) -> tuple[MetricSpec, ...]:
     return tuple(parse_spec(MetricSpec, entry, field=f"spec.metrics.{i}") for i, entry in enumerate(entries))
 
 
+def _published(name: str, spec: StudyResourceSpec, metrics: tuple[MetricSpec, ...] | None) -> StudySpec:
+    study = published.study_spec(spec.study or "", field="spec.study")
+    return study.replace(name=name, metrics=study.metrics if metrics is None else metrics)
+
+
 def _inline(name: str, spec: StudyResourceSpec, metrics: tuple[MetricSpec, ...] | None) -> StudySpec:
-    if spec.inline is None:
-        raise SpecError.of("spec.study", "a published study of this release", spec.study)
+    inline = spec.inline or {}
     for field, wanted in ELSEWHERE.items():
-        if field in spec.inline:
-            raise SpecError.of(f"spec.inline.{field}", wanted, spec.inline[field])
+        if field in inline:
+            raise SpecError.of(f"spec.inline.{field}", wanted, inline[field])
     if metrics is None:
         raise SpecError.of("spec.metrics", "a list of metrics (an empty one: only train)", "nothing")
-    grid = [entry for entry in (spec.inline.get("grid"), {"fixed": spec.set} if spec.set else None) if entry]
-    plain: dict[str, Any] = {**spec.inline, "name": name, "metrics": metrics}
-    if grid:
-        plain["grid"] = grid[0] if len(grid) == 1 else {"product": grid}  # what is set last wins
-    return parse_spec(StudySpec, plain, field="spec.inline")
+    return parse_spec(StudySpec, {**inline, "name": name, "metrics": metrics}, field="spec.inline")
+
+
+def _in_resource(violation: Violation) -> Violation:
+    first, dot, rest = violation.field.partition(".")
+    return Violation(f"{PATHS.get(first, first)}{dot}{rest}", violation.wanted, violation.given)
