@@ -83,7 +83,8 @@ class Controller:
         began = self._clock()
         after_s = self._one_look(key, work, item)
         took_s = self._clock() - began
-        self._queue.rest(key, max(SHORTEST_REST_S, REST_FACTOR * took_s))
+        if after_s > 0:  # else the look is not at its end: it goes on once others have had their turn
+            self._queue.rest(key, max(SHORTEST_REST_S, REST_FACTOR * took_s))
         self._queue.add(key, after_s=after_s)
 
     def _one_look(self, key: ObjectName, work: StudyWork, item: Object) -> float:

@@ -43,6 +43,8 @@ MAX_NAME = 52
 """Of a study: a Job's name and a label's value have at most 63 characters."""
 NAME_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 MAX_LABEL = 63
+MAX_JOB_NAME = 59
+"""A pod's host name is the Job's with `-` and an index of up to three digits, and has at most 63 characters."""
 DIGEST_LENGTH = 10
 
 
@@ -74,14 +76,14 @@ def project_of(namespace: str, own_namespace: str) -> str:
 
 
 def job_name(study: str, cell: str, step: str, identity: Sequence[object]) -> str:
-    """The name of a Job: readable, at most 63 characters, and the same for the same work.
+    """The name of a Job: readable, at most `MAX_JOB_NAME` characters, and the same for the same work.
 
     The digest at the end is over everything that is given, so that what is cut off still tells Jobs apart.
     """
     parts = "\n".join(map(str, (study, cell, step, *identity)))
     digest = hashlib.sha256(parts.encode()).hexdigest()[:DIGEST_LENGTH]
     readable = re.sub(r"[^a-z0-9]+", "-", f"{study}-{cell}".lower()).strip("-")
-    kept = MAX_LABEL - DIGEST_LENGTH - len(step) - 2
+    kept = MAX_JOB_NAME - DIGEST_LENGTH - len(step) - 2
     return f"{readable[:kept].rstrip('-')}-{step}-{digest}"
 
 
