@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -235,6 +236,7 @@ def audited(folder: Path) -> list[str]:
 def main(words: list[str]) -> int:
     """Runs the test; the exit status."""
     options = parse(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
     if missing := what_is_missing():
         tell(missing)
         return 1
