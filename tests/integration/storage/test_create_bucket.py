@@ -41,7 +41,7 @@ def test_what_a_bucket_holds_survives_the_command(minio_server: S3Server, bucket
     env = {**environment(minio_server), "DISENTANGLEMENT_STORE": f"s3://{bucket}"}
     runner = CliRunner()
     assert runner.invoke(app, ["store", "create-bucket"], env=env).output == f"s3://{bucket}: made\n"
-    minio_server.client()._put_object(bucket, "kept", b"here", {})  # type: ignore[arg-type]
+    minio_server.client()._put_object(bucket, "kept", b"here", {})
     assert runner.invoke(app, ["store", "create-bucket"], env=env).output == f"s3://{bucket}: was there\n"
     assert minio_server.client().get_object(bucket, "kept").data == b"here"
 
