@@ -20,7 +20,8 @@ COMPOSED: Mapping[str, tuple[str, ...]] = {
 """An overlay and a component that it leaves out."""
 STACKS = ("overlays/local", "overlays/cluster", *COMPOSED)
 """Whole installations."""
-ALL = (*STACKS, "namespace")
+LAUNCHER = "namespace with a launcher"
+ALL = (*STACKS, "namespace", LAUNCHER)
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +30,12 @@ def rendered(kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     @cache
     def once(name: str) -> list[dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("overlay")
+        if name == LAUNCHER:
+            return render(kubectl_program, compose(folder, resources=["namespace", "launcher"]))
         if name not in COMPOSED:
             return render(kubectl_program, K8S / name)
         overlay, *components = COMPOSED[name]
-        folder = tmp_path_factory.mktemp("overlay")
         return render(kubectl_program, compose(folder, resources=[overlay], components=components))
 
     return once

@@ -99,3 +99,13 @@ def test_workers_of_a_further_namespace_reach_the_store(rendered: Callable[[str]
     assert is_allowed(both, worker, target, 9000 if target.namespace else 443)
     assert not is_allowed(both, pod("notebook", "vision"), target, 9000 if target.namespace else 443)
     assert not any(is_allowed(both, worker, pod(name), port) for name, port in SERVICES.items())
+
+
+def test_a_launcher_reaches_the_api_server_and_the_store(rendered: Callable[[str], Items]) -> None:
+    both = [*rendered("namespace with a launcher"), *rendered("overlays/local")]
+    launcher = pod("launcher", "vision")
+    assert is_allowed(both, launcher, API_SERVER, 6443)
+    assert is_allowed(both, launcher, pod("minio"), 9000)
+    assert is_allowed(both, launcher, DNS, 53, "UDP")
+    assert not any(is_allowed(both, launcher, pod(name), port) for name, port in SERVICES.items())
+    assert not is_allowed(both, pod("worker", "vision"), API_SERVER, 6443)

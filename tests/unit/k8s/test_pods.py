@@ -30,8 +30,8 @@ def test_an_installation_has_the_four_services_the_controller_and_the_collector(
     assert names >= {*(f"Deployment/{name}" for name in (*SERVICES, "controller")), "CronJob/collector"}
 
 
-def test_every_container_has_requests_and_limits_of_cpu_memory_and_disk(stack: Items) -> None:
-    for name, container in containers(stack):
+def test_every_container_has_requests_and_limits_of_cpu_memory_and_disk(items: Items) -> None:
+    for name, container in containers(items):
         for resource in ("cpu", "memory", "ephemeral-storage"):
             least = quantity(container["resources"]["requests"][resource])
             most = quantity(container["resources"]["limits"][resource])
@@ -57,14 +57,14 @@ def test_no_long_running_pod_asks_for_a_gpu(stack: Items) -> None:
             assert not container.get("resources", {}).get("claims"), pod.name
 
 
-def test_every_image_has_a_version_and_is_pulled_once(stack: Items) -> None:
-    for name, container in containers(stack):
+def test_every_image_has_a_version_and_is_pulled_once(items: Items) -> None:
+    for name, container in containers(items):
         assert re.fullmatch(r"[a-z0-9./-]+:[0-9]+\.[0-9]+\.[0-9]+", container["image"]), f"{name}: {container['image']}"
         assert container["imagePullPolicy"] == "IfNotPresent", name
 
 
-def test_every_container_is_unprivileged_and_can_not_write_to_its_image(stack: Items) -> None:
-    for name, container in containers(stack):
+def test_every_container_is_unprivileged_and_can_not_write_to_its_image(items: Items) -> None:
+    for name, container in containers(items):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -72,8 +72,8 @@ def test_every_container_is_unprivileged_and_can_not_write_to_its_image(stack: I
         }, name
 
 
-def test_every_pod_is_admitted_by_the_restricted_level_of_pod_security(stack: Items) -> None:
-    for pod in pod_templates(stack):
+def test_every_pod_is_admitted_by_the_restricted_level_of_pod_security(items: Items) -> None:
+    for pod in pod_templates(items):
         context = pod.spec["securityContext"]
         assert context["runAsNonRoot"] is True, pod.name
         assert context["runAsUser"] == context["runAsGroup"] == 65532, pod.name
@@ -91,8 +91,8 @@ def test_pod_security_is_enforced_by_the_label_of_the_namespace(items: Items) ->
     assert labels["pod-security.kubernetes.io/warn"] == "restricted"
 
 
-def test_what_is_written_goes_to_volumes_of_a_limited_size(stack: Items) -> None:
-    for pod in pod_templates(stack):
+def test_what_is_written_goes_to_volumes_of_a_limited_size(items: Items) -> None:
+    for pod in pod_templates(items):
         empty = {volume["name"]: volume["emptyDir"] for volume in pod.spec.get("volumes", ()) if "emptyDir" in volume}
         assert all(quantity(volume["sizeLimit"]) > 0 for volume in empty.values()), pod.name
         mounted = {mount["mountPath"]: mount for c in pod.spec["containers"] for mount in c.get("volumeMounts", ())}
@@ -155,11 +155,11 @@ def test_everybody_has_store_credentials_of_their_own(stack: Items) -> None:
         assert ("disentanglement-token" in secrets) is (name in SERVICES)
 
 
-def test_no_credential_stands_in_a_manifest_but_in_a_secret(stack: Items) -> None:
-    for item in of_kind(stack, "ConfigMap"):
+def test_no_credential_stands_in_a_manifest_but_in_a_secret(items: Items) -> None:
+    for item in of_kind(items, "ConfigMap"):
         words = ("SECRET", "ACCESS_KEY", "PASSWORD", "DISENTANGLEMENT_TOKEN")
         assert not any(word in key for key in item.get("data", {}) for word in words), item["metadata"]["name"]
-    for name, container in containers(stack):
+    for name, container in containers(items):
         assert not any("SECRET" in e["name"] or "TOKEN" in e["name"] for e in container.get("env", ())), name
 
 

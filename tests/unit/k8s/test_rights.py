@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from manifests import Item, named, of_kind
@@ -10,15 +11,12 @@ Items = list[dict[str, Any]]
 Rights = dict[str, set[str]]
 
 CONTROLLER: Rights = {
-    "disentanglement.dev/studies": {"get", "list", "watch"},
-    "disentanglement.dev/studies/status": {"get", "patch"},
-    "disentanglement.dev/studies/finalizers": {"update"},
-    "batch/jobs": {"get", "list", "watch", "create", "patch", "delete"},
-    "/pods": {"get", "list", "watch"},
-    "/pods/log": {"get"},
-    "/configmaps": {"get", "list", "watch"},
-    "/events": {"list", "create", "patch"},
-    "kueue.x-k8s.io/localqueues": {"get", "list"},
+    "disentanglement.dev/studies": {"list", "watch"},
+    "disentanglement.dev/studies/status": {"patch"},
+    "batch/jobs": {"list", "watch", "create", "patch", "delete"},
+    "/pods": {"list"},
+    "/events": {"list", "create"},
+    "kueue.x-k8s.io/localqueues": {"list"},
 }
 LEADERSHIP: Rights = {
     "coordination.k8s.io/leases": {"create"},
@@ -55,7 +53,7 @@ def rules_of(role: Item) -> Rights:
 def test_the_controller_may_do_what_it_does_and_no_more(stack: Items) -> None:
     account = "disentanglement-controller"
     assert rights_of(stack, account, ("RoleBinding", "any")) == CONTROLLER | LEADERSHIP
-    assert rights_of(stack, account, ("ClusterRoleBinding", "ClusterRole")) == {"/nodes": {"get", "list"}}
+    assert rights_of(stack, account, ("ClusterRoleBinding", "ClusterRole")) == {"/nodes": {"list"}}
 
 
 def test_the_aggregator_and_the_trainer_may_handle_studies_alone(stack: Items) -> None:
@@ -68,6 +66,19 @@ def test_workers_the_collector_and_minio_have_no_right_at_all(items: Items) -> N
     for account in ("disentanglement-worker", "disentanglement-collector", "minio", "default"):
         for kind in ("RoleBinding", "ClusterRoleBinding"):
             assert rights_of(items, account, (kind, "any")) == {}
+
+
+def test_a_launcher_may_handle_jobs_of_its_namespace_and_no_study(rendered: Callable[[str], Items]) -> None:
+    items = rendered("namespace with a launcher")
+    (binding,) = (b for b in of_kind(items, "RoleBinding") if b["roleRef"]["kind"] == "Role")
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "disentanglement-launcher", "namespace": binding["metadata"]["namespace"]}
+    ]
+    assert rules_of(named(items, "Role", binding["roleRef"]["name"])) == {
+        "batch/jobs": {"list", "watch", "create", "patch", "delete"},
+        "/pods": {"get", "list"},
+        "/events": {"list"},
+    }
 
 
 def test_no_account_has_its_token_mounted_by_itself(items: Items) -> None:

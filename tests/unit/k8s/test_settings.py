@@ -134,7 +134,7 @@ def test_configuration_has_the_names_that_jobs_and_people_use(items: Items) -> N
         *("worker-images", "worker-pools", "disentanglement-services", "disentanglement-controller"),
         *(f"disentanglement-{name}" for name in ("store", "token")),
         *(f"disentanglement-store-{name}" for name in ("worker", "controller", "collector")),
-        *("minio-root", "minio-set-up"),
+        *("minio-root", "minio-set-up", "launch-small"),
     }
 
 
