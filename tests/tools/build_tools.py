@@ -64,7 +64,7 @@ GROUPS: Mapping[str, Group] = {
     "node": Group(
         "kube", _kubernetes("kubelet", "kube-proxy"), linker_flags=_stamped(KUBERNETES), needs_c=True, salt="node"
     ),
-    "coredns": Group("kube/coredns", {"coredns": "github.com/coredns/coredns"}),
+    "coredns": Group("kube/coredns", {"coredns": "."}),
     "kwok": Group("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
 }
 DEFAULT_GROUPS = ("minio",)

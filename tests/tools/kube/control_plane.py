@@ -87,6 +87,7 @@ class ControlPlane:
         self.prefix = list(prefix)
         self.flags = flags or {}
         self.processes = Processes(folder / "processes", prefix=prefix)
+        self._users: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -106,8 +107,9 @@ class ControlPlane:
     def kubeconfig(self, name: str, user: str, groups: Sequence[str] = ()) -> Path:
         """The configuration of one user, made when first asked for."""
         path = self.folder / "kubeconfig" / f"{name}.yaml"
-        if path.exists():
+        if name in self._users:
             return path
+        self._users.add(name)
         certificate, key = self.authority.issue(name, user, groups=groups)
         return write_kubeconfig(path, self.url, self.authority.certificate, certificate, key)
 
