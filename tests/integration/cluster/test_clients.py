@@ -192,6 +192,7 @@ def test_a_training_asked_for_by_grpc_is_done_by_a_job_of_one_model(
         if item["metadata"]["name"].startswith("train-")
     ]
     with cluster.finishing(study):
+        cluster.wait("it is trained", lambda: bool(cluster.status(study).get("counts", {}).get("trained")))
         last = list(client.watch_training(job.name))[-1]
     assert last.state is JobState.SUCCEEDED
     cluster.wait_for_phase(study, "Succeeded")
