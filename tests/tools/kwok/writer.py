@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from kwok.outcomes import CHOSEN_MESSAGE, Fate, fate
@@ -50,7 +49,7 @@ EXIT_CODE = "test.disentanglement.dev/exit-code"
 MANAGED = f"{MANAGED_BY_LABEL}={CONTROLLER}"
 INDEX = "batch.kubernetes.io/job-completion-index"
 TRIES = "batch.kubernetes.io/job-index-failure-count"
-THREADS = 8
+THREADS = 4
 WATCH_S = 2
 CRASHED = 1
 WORST_FIRST = (ExitCode.TRY_AGAIN, ExitCode.FAILED, ExitCode.COMMITTED)
@@ -109,7 +108,8 @@ class Writer:
         self._seen: set[str] = set()
         self._committed: set[StepId] = set()
         self._counting = threading.Lock()
-        self._cell = lru_cache(64)(self._load_cell)
+        self._cells: dict[tuple[str, str], dict[int, PlannedModel]] = {}
+        self._loading = threading.Lock()
 
     def run(self, stop: threading.Event) -> None:
         """Watches and finishes pods until `stop` is set (and the watch that is open then ends)."""
@@ -214,8 +214,13 @@ class Writer:
     def _is_extracted(self, key: StepKey) -> bool:
         return ("postprocess", key) in self._committed or find_manifest(self._store, "postprocess", key) is not None
 
-    def _load_cell(self, plan: str, cell: str) -> dict[int, PlannedModel]:
-        return {model.number: model for model in load_plan_cell(self._store, plan, cell).planned}
+    def _cell(self, plan: str, cell: str) -> dict[int, PlannedModel]:
+        """The models of a cell by number, read once."""
+        with self._loading:
+            if (plan, cell) not in self._cells:
+                planned = load_plan_cell(self._store, plan, cell).planned
+                self._cells[plan, cell] = {model.number: model for model in planned}
+            return self._cells[plan, cell]
 
     def _count(self, *names: str) -> None:
         with self._counting:
