@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import kubernetes_validate
 import pytest
-from manifests import K8S, PodTemplate, named, of_kind, pod_templates
+from manifests import K8S, PodTemplate, named, of_kind, pod_templates, quantity
 
 from disentanglement.cluster.actions import CreateJob
 from disentanglement.cluster.manifests import JobSettings, Owner, job_manifest
@@ -116,8 +117,25 @@ def test_a_cache_that_workers_share_is_mounted_where_they_look_for_it(rendered: 
         assert mounts[env["DISENTANGLEMENT_CACHE"]] == "cache"
 
 
+def test_a_cache_of_its_own_fits_in_a_pod(stack: Items) -> None:
+    for name, job in jobs(stack):
+        (pod,) = pod_templates([job])
+        env = {entry["name"]: entry["value"] for entry in pod.containers[0]["env"]}
+        if env["DISENTANGLEMENT_CACHE"].startswith("/var/lib/disentanglement/"):
+            disk = quantity(pod.containers[0]["resources"]["limits"]["ephemeral-storage"])
+            assert float(env["DISENTANGLEMENT_CACHE_GIB"]) * 2**30 < disk, name
+
+
 def test_the_example_of_an_admin_without_pools_of_his_own_is_read_too() -> None:
     assert parse_pools((K8S / "base/config/pools.yaml").read_text()).defaults.train == "cpu"
+
+
+def test_every_example_of_the_documentation_is_read() -> None:
+    text = (K8S.parent / "docs/worker-pools.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 4
+    for example in examples:
+        assert parse_pools(example).pools
 
 
 def _claims(pod: PodTemplate) -> set[str]:
