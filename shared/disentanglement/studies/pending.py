@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, Step, StepKey, StepSpec, TrainSpec
-from disentanglement.specs.canonical import step_key, step_of
+from disentanglement.specs.canonical import StepIdentity, step_key
 from disentanglement.studies.plan import PlannedModel
 
 StepId = tuple[Step, StepKey]
+STEP_OF: dict[type[StepSpec], Step] = {TrainSpec: "train", PostprocessSpec: "postprocess", EvaluateSpec: "evaluate"}
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,18 @@ class WorkItem:
     number: int
     spec: StepSpec
     upstream: tuple[StepKey, ...]
+    identity: StepIdentity | None = field(default=None, compare=False, repr=False)
+    """That of the spec, where it is known."""
 
     @property
     def step(self) -> Step:
         """`train`, `postprocess` or `evaluate`."""
-        return step_of(self.spec)[0]
+        return STEP_OF[type(self.spec)]
 
     @cached_property
     def key(self) -> StepKey:
         """The step key."""
-        return step_key(self.spec, self.upstream[:1])
+        return step_key(self.spec, self.upstream[:1], identity=self.identity)
 
     @property
     def id(self) -> StepId:
@@ -50,11 +53,13 @@ def pending(
 
 def steps_of(model: PlannedModel) -> Iterator[WorkItem]:
     """Every step of a model, inputs before outputs."""
-    yield WorkItem(model.number, model.train, ())
+    number, identity_of = model.number, model.identities.of
+    yield WorkItem(number, model.train, (), model.identity)
     for representation in model.representations:
-        yield WorkItem(model.number, representation.spec, (model.key,))
+        yield WorkItem(number, representation.spec, (model.key,), identity_of(representation.spec))
+        upstream = (representation.key, model.key)
         for evaluation in representation.evaluations:
-            yield WorkItem(model.number, evaluation, (representation.key, model.key))
+            yield WorkItem(number, evaluation, upstream, identity_of(evaluation))
 
 
 def _pending_of(model: PlannedModel, committed: Collection[StepId], failed: Collection[StepId]) -> Iterator[WorkItem]:

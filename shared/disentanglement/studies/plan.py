@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import Any, Self
@@ -27,10 +27,24 @@ from disentanglement.specs import (
     parse_spec,
     step_key,
 )
-from disentanglement.specs.canonical import contract_version, step_of
+from disentanglement.specs.canonical import StepIdentity, contract_version, step_of
 from disentanglement.specs.parsing import with_paths
 from disentanglement.studies.grid import expand
 from disentanglement.studies.selection import numbers_text, select
+
+
+class Identities:
+    """Identities of the specs that all models of a cell share, each made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[StepSpec, StepIdentity]] = {}
+
+    def of(self, spec: StepSpec) -> StepIdentity:
+        """The identity of a spec. The spec is kept too: another object may get the id of a lost one."""
+        known = self._known.get(id(spec))
+        if known is None:
+            known = self._known[id(spec)] = (spec, StepIdentity.of(spec))
+        return known[1]
 
 
 @dataclass(frozen=True)
@@ -40,11 +54,12 @@ class PlannedRepresentation:
     spec: PostprocessSpec
     train_key: StepKey
     evaluations: tuple[EvaluateSpec, ...]
+    identities: Identities = field(default_factory=Identities, compare=False, repr=False)
 
     @cached_property
     def key(self) -> StepKey:
         """Step key of the `postprocess` step."""
-        return step_key(self.spec, [self.train_key])
+        return step_key(self.spec, [self.train_key], identity=self.identities.of(self.spec))
 
     @property
     def word(self) -> str:
@@ -54,7 +69,8 @@ class PlannedRepresentation:
     @cached_property
     def evaluation_keys(self) -> tuple[StepKey, ...]:
         """Step keys of the `evaluate` steps, one per metric, in order."""
-        return tuple(step_key(spec, [self.key]) for spec in self.evaluations)
+        identity_of = self.identities.of
+        return tuple(step_key(spec, [self.key], identity=identity_of(spec)) for spec in self.evaluations)
 
 
 @dataclass(frozen=True)
@@ -66,17 +82,25 @@ class PlannedModel:
     postprocess: tuple[PostprocessSpec, ...]
     evaluations: tuple[tuple[EvaluateSpec, ...], ...]
     """Of each representation, in order."""
+    identities: Identities = field(default_factory=Identities, compare=False, repr=False)
+
+    @cached_property
+    def identity(self) -> StepIdentity:
+        """What the key of the `train` step is made of."""
+        return StepIdentity.of(self.train)
 
     @cached_property
     def key(self) -> StepKey:
         """Step key of the `train` step."""
-        return step_key(self.train)
+        return step_key(self.train, identity=self.identity)
 
     @cached_property
     def representations(self) -> tuple[PlannedRepresentation, ...]:
         """What is extracted from the model, in order."""
         wanted = zip(self.postprocess, self.evaluations, strict=True)
-        return tuple(PlannedRepresentation(spec, self.key, evaluations) for spec, evaluations in wanted)
+        return tuple(
+            PlannedRepresentation(spec, self.key, evaluations, self.identities) for spec, evaluations in wanted
+        )
 
 
 class PlanCell(Spec):
@@ -105,8 +129,9 @@ class PlanCell(Spec):
     def planned(self) -> tuple[PlannedModel, ...]:
         """The models with what is wanted of each."""
         postprocess = tuple(PostprocessSpec(representation=representation) for representation in self.representations)
+        identities = Identities()
         return tuple(
-            PlannedModel(number, train, postprocess, self.evaluations)
+            PlannedModel(number, train, postprocess, self.evaluations, identities)
             for number, train in zip(self.numbers, self.models, strict=True)
         )
 
