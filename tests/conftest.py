@@ -18,7 +18,7 @@ from kube import control_plane as kubernetes
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
-COMPONENTS = ("minio", "kubectl")
+COMPONENTS = ("minio", "kubectl", "control-plane")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
