@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from disentanglement.cluster.names import DEFAULT_PROJECT
 from disentanglement.cluster.studies import ClusterStudies, require_project
-from disentanglement.cluster.submission import inline_spec, named, study_resource
+from disentanglement.cluster.submission import named, resource_spec, study_resource
 from disentanglement.errors import ArtifactConflict, SpecError
 from disentanglement.rpc.study_runs import Elsewhere
 from disentanglement.storage.store import Store
@@ -77,6 +77,6 @@ class ClusterDriver:
     def _begin(self, project: str, study: str) -> None:
         spec = load_study(self._store, project, study).study_spec()
         try:
-            self._studies.ask(study_resource(study, inline_spec(spec)))
+            self._studies.ask(study_resource(study, resource_spec(spec)))
         except ArtifactConflict as error:
             raise SpecError.of("spec.name", "the name of no other study", f"{study} ({error})") from None

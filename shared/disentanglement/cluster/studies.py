@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from disentanglement.cluster.expansion import study_spec
 from disentanglement.cluster.kinds import STUDIES, Kind, Object, ObjectName
 from disentanglement.cluster.names import DEFAULT_PROJECT, resource_name
-from disentanglement.cluster.resource import StudyResource, StudyResourceSpec, metric_line
+from disentanglement.cluster.resource import StudyResource, metric_line
 from disentanglement.errors import ArtifactConflict, SpecError
-from disentanglement.specs import StudySpec, canonical, parse_spec
+from disentanglement.specs import canonical
 
 CLUSTER_VARIABLE = "DISENTANGLEMENT_CLUSTER"
 
@@ -95,12 +96,12 @@ class ClusterStudies:
         if standing is None:  # deleted in between
             self.api.create(STUDIES, item)
             return
-        have, want = (StudyResource.from_object(found).spec for found in (standing, item))
+        have, want = (StudyResource.from_object(found) for found in (standing, item))
         if meaning(have) != meaning(want):
             raise ArtifactConflict(f"another Study {where} stands in the cluster: delete it, or choose another name")
-        lines = [metric_line(metric) for metric in have.metrics or ()]
-        missing = [line for metric in want.metrics or () if (line := metric_line(metric)) not in lines]
-        if have.metrics is not None and missing:
+        lines = [metric_line(metric) for metric in have.spec.metrics or ()]
+        missing = [line for metric in want.spec.metrics or () if (line := metric_line(metric)) not in lines]
+        if have.spec.metrics is not None and missing:
             self.api.merge(STUDIES, where, {"spec": {"metrics": [*lines, *missing]}})
 
 
@@ -123,9 +124,9 @@ def require_project(project: str) -> None:
         raise SpecError.of("parent", wanted, f"projects/{project}")
 
 
-def meaning(spec: StudyResourceSpec) -> tuple[Any, ...]:
+def meaning(resource: StudyResource) -> Mapping[str, Any]:
     """What decides which models a resource stands for, however it is written; not how and when they are computed."""
-    return spec.study, _canonical(spec.inline), spec.set, spec.selection
+    return {name: value for name, value in canonical(study_spec(resource)).items() if name != "metrics"}
 
 
 def standing_of(item: Object) -> Standing:
@@ -146,9 +147,3 @@ def _refusal(status: Mapping[str, Any]) -> str:
         if condition.get("type") == "Accepted" and condition.get("status") == "False":
             return f"{condition.get('reason')}: {condition.get('message')}"
     return ""
-
-
-def _canonical(inline: Mapping[str, Any] | None) -> Any:
-    if inline is None:
-        return None
-    return canonical(parse_spec(StudySpec, {**inline, "name": "any", "metrics": ["mig"]}, field="spec.inline"))

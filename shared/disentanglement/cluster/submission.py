@@ -11,6 +11,7 @@ from disentanglement.cluster.resource import StudyResource
 from disentanglement.errors import SpecError
 from disentanglement.specs import StudySpec, parse_spec
 from disentanglement.specs.parsing import shown
+from disentanglement.studies.published import STUDIES
 
 
 def named(study: str, *, field: str = "name") -> str:
@@ -46,11 +47,30 @@ def normal(item: Mapping[str, Any]) -> Object:
     return StudyResource.from_object(dict(item)).to_object()
 
 
-def inline_spec(study: StudySpec) -> dict[str, Any]:
-    """The part of a resource's spec that says what a study is: `inline` and `metrics`."""
+def resource_spec(study: StudySpec) -> dict[str, Any]:
+    """The spec of the resource for a study: by the name of a published one where it is that, else written out."""
     plain = study.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    del plain["name"]
-    return {"inline": plain, "metrics": plain.pop("metrics", [])}
+    parts = {ours: plain.pop(theirs) for theirs, ours in PARTS.items() if plain.get(theirs)}
+    parts["metrics"] = plain.pop("metrics", [])
+    published = _published_name(study)
+    if published is not None:
+        return {"study": published, **parts}
+    inline = {name: value for name, value in plain.items() if name not in ("name", *PARTS)}
+    return {"inline": inline, **parts}
+
+
+PARTS: Mapping[str, str] = {"changes": "set", "selection": "selection"}
+"""Parts of a study that are fields of their own in a resource."""
+
+
+def _published_name(study: StudySpec) -> str | None:
+    """The published study that this one is, but for its name and what a resource has fields for."""
+    for name, known in STUDIES.items():
+        spec = known.spec
+        changed = {"name": spec.name, "metrics": spec.metrics, "changes": spec.changes, "selection": spec.selection}
+        if study.replace(**changed) == spec:
+            return name
+    return None
 
 
 def resource_of(document: Any) -> Object:
@@ -63,7 +83,7 @@ def resource_of(document: Any) -> Object:
         raise SpecError.of("document", "a Study or a study file", shown(document))
     if "kind" not in document and "apiVersion" not in document:
         study = parse_spec(StudySpec, document)
-        return study_resource(study.name, inline_spec(study))
+        return study_resource(study.name, resource_spec(study))
     return normal(document)
 
 

@@ -186,7 +186,8 @@ async def test_a_project_without_a_namespace_here_is_refused(training: ClusterTr
 
 
 def study(name: str = "tiny", **spec: Any) -> dict[str, Any]:
-    given = {"inline": {"model": tiny_steps.STUDY["model"], "representations": ["mean"]}, **spec}
+    inline = {"model": tiny_steps.STUDY["model"], "representations": ["mean"]}
+    given = {"inline": inline, "metrics": ["mig"], **spec}
     return {
         "apiVersion": "disentanglement.dev/v1alpha1",
         "kind": "Study",
