@@ -8,13 +8,13 @@ from typing import Any
 
 from disentanglement.cluster.names import store_name
 from disentanglement.cluster.resource import SelectionPart, StudyResource, StudyResourceSpec
-from disentanglement.errors import SpecError, Violation
-from disentanglement.specs import MetricSpec, StudySpec, parse_spec
+from disentanglement.errors import ArtifactNotFound, SpecError, Violation
+from disentanglement.specs import MetricSpec, StudySpec, canonical, parse_spec
 from disentanglement.steps.admission import admit_study
 from disentanglement.storage.store import Store
 from disentanglement.studies import published
 from disentanglement.studies.plan import Plan
-from disentanglement.studies.records import submit_study
+from disentanglement.studies.records import StudyRecord, load_plan, load_study, submit_study
 
 ELSEWHERE: Mapping[str, str] = {
     "name": "nothing: the name of the resource is the study's",
@@ -32,17 +32,45 @@ PATHS: Mapping[str, str] = {
 def expanded(resource: StudyResource, store: Store, *, project: str, now: datetime) -> Plan:
     """The plan of a Study, in the store. A resource that was made anew under an old name takes the old study's place.
 
+    The same study has the plan that it got first, and one that asks for more scores the data that it got first: what is
+    imported later, or computed differently by a later release, changes no study under way.
+
     Raises:
         SpecError: a field that is wrong, or a data set that the store does not hold.
         NotBuiltYet: with the list of everything that this release does not do.
     """
     study = study_spec(resource)
+    standing = _standing(study, store, project)
     try:
-        plan = admit_study(store, study)
+        if standing is not None and standing[0].spec == canonical(study):
+            plan = standing[1]
+        else:
+            plan = admit_study(store, study, pinned=_data_of(standing, study))
     except SpecError as error:
         raise SpecError(map(_in_resource, error.violations)) from error
     submit_study(store, study, plan, project=project, now=now, replace=True)
     return plan
+
+
+def _standing(study: StudySpec, store: Store, project: str) -> tuple[StudyRecord, Plan] | None:
+    """The study of this name that stands, with its plan in the order of work."""
+    try:
+        record = load_study(store, project, study.name)
+        cells = load_plan(store, record.plan).cells
+    except ArtifactNotFound:
+        return None
+    return record, Plan(study.name, {cell: cells[cell] for cell in record.cells})
+
+
+def _data_of(standing: tuple[StudyRecord, Plan] | None, study: StudySpec) -> dict[str, str]:
+    """Data digests of a standing study that differs in its metrics alone."""
+    if standing is None or _without_metrics(standing[0].spec) != _without_metrics(canonical(study)):
+        return {}
+    return {model.dataset.name: model.dataset.digest for cell in standing[1].cells.values() for model in cell.models}
+
+
+def _without_metrics(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name != "metrics"}
 
 
 def study_spec(resource: StudyResource) -> StudySpec:

@@ -20,6 +20,7 @@ from disentanglement.cluster.resource import StudyResource
 from disentanglement.cluster.wanted import Wanted
 from disentanglement.errors import ArtifactConflict, DisentanglementError, NotBuiltYet, SpecError
 from disentanglement.specs import STEPS, Step
+from disentanglement.steps.one_shot import other_contracts
 from disentanglement.storage.store import Store
 from disentanglement.studies.plan import Plan, PlanCell
 
@@ -164,6 +165,7 @@ def _settings(resource: StudyResource, sources: Sources, project: str, study: st
 
 def _planned(resource: StudyResource, sources: Sources, project: str, study: str, settings: JobSettings) -> Loaded:
     plan = _plan(resource, sources, project)
+    _require_contracts(plan)
     cells = list(plan.cells.values())
     spec = resource.spec
     return Loaded(
@@ -189,6 +191,18 @@ def _planned(resource: StudyResource, sources: Sources, project: str, study: str
         unpacked=cells[::-1],
         clock=sources.clock,
     )
+
+
+def _require_contracts(plan: Plan) -> None:
+    """Whether this release computes the numbers that the plan wants; Jobs of it could only end with exit code 79."""
+    for cell in plan.cells.values():
+        for step in STEPS:
+            for name, version in other_contracts(cell, step).items():
+                wanted = (
+                    f"contract version {cell.contracts[name]}, as the plan has it: install the release that the study "
+                    "was begun with, or apply it under another name"
+                )
+                raise Refused("OtherContract", SpecError.of(name, wanted, f"{version} in this release"))
 
 
 def _plan(resource: StudyResource, sources: Sources, project: str) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from disentanglement.errors import SpecError
@@ -26,15 +26,16 @@ def admit_training(store: Store, spec: TrainSpec) -> TrainSpec:
     return complete
 
 
-def admit_study(store: Store, study: StudySpec) -> Plan:
-    """The plan of a study that this release can work off.
+def admit_study(store: Store, study: StudySpec, *, pinned: Mapping[str, str] | None = None) -> Plan:
+    """The plan of a study that this release can work off. Data sets are of the digests in `pinned`, else the best ones
+    that the store holds.
 
     Raises:
         SpecError: an invalid combination, or a data set that is not in the store.
         NotBuiltYet: with the list of everything that this release does not do.
     """
     names = sorted({spec.dataset.name for spec in training_specs(study).values()})
-    plan = expand_study(study, data_set_digests(store, names))
+    plan = expand_study(study, {**data_set_digests(store, names), **(pinned or {})})
     _check_data((model.train for model in plan.models), store)
     model = plan.models[0]
     require([*(model.train for model in plan.models), *model.postprocess, *chain.from_iterable(model.evaluations)])
