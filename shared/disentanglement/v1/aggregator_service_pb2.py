@@ -23,10 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from disentanglement.v1 import job_pb2 as disentanglement_dot_v1_dot_job__pb2
+from disentanglement.v1 import metric_pb2 as disentanglement_dot_v1_dot_metric__pb2
 from disentanglement.v1 import study_pb2 as disentanglement_dot_v1_dot_study__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+disentanglement/v1/aggregator_service.proto\x12\x12\x64isentanglement.v1\x1a\x1c\x64isentanglement/v1/job.proto\x1a\x1e\x64isentanglement/v1/study.proto\"\x9c\x01\n\x12\x43reateStudyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.disentanglement.v1.StudySpecH\x00\x12\x13\n\tpublished\x18\x03 \x01(\tH\x00\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x07\n\x05study\"l\n\x13\x43reateStudyResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\x12+\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x1d.disentanglement.v1.StudyCost\"\x1f\n\x0fGetStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x10GetStudyResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\"K\n\x12ListStudiesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x13ListStudiesResponse\x12*\n\x07studies\x18\x01 \x03(\x0b\x32\x19.disentanglement.v1.Study\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x11ListModelsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x04 \x01(\t\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.disentanglement.v1.JobState\"X\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.disentanglement.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x43\x61ncelStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x13\x43\x61ncelStudyResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\"8\n\x18RetryFailedModelsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06models\x18\x02 \x03(\r\"\\\n\x19RetryFailedModelsResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\x12\x15\n\rretried_steps\x18\x02 \x01(\r\"1\n\x11WatchStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"~\n\x12WatchStudyResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12(\n\x05study\x18\x02 \x01(\x0b\x32\x19.disentanglement.v1.Study\x12.\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1e.disentanglement.v1.StudyEvent\"|\n\x13QueryResultsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x06\x66ilter\x18\x02 \x01(\x0b\x32 .disentanglement.v1.ResultFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\\\n\x14QueryResultsResponse\x12+\n\x04rows\x18\x01 \x03(\x0b\x32\x1d.disentanglement.v1.ResultRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x14\x45xportResultsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x06\x66ormat\x18\x02 \x01(\x0e\x32 .disentanglement.v1.ExportFormat\x12\x30\n\x06\x66ilter\x18\x03 \x01(\x0b\x32 .disentanglement.v1.ResultFilter\"&\n\x15\x45xportResultsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x8e\x01\n\x17\x44ownloadArtifactRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x12+\n\x04step\x18\x03 \x01(\x0b\x32\x1b.disentanglement.v1.StepRefH\x00\x12\x0c\n\x04\x66ile\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x42\x08\n\x06source\"h\n\x18\x44ownloadArtifactResponse\x12\x30\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .disentanglement.v1.ArtifactFileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent*\x99\x01\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12\x45XPORT_FORMAT_JSON\x10\x02\x12\x19\n\x15\x45XPORT_FORMAT_PARQUET\x10\x03\x12 \n\x1c\x45XPORT_FORMAT_REFERENCE_JSON\x10\x04\x32\x9c\x08\n\x11\x41ggregatorService\x12\x63\n\x0b\x43reateStudy\x12&.disentanglement.v1.CreateStudyRequest\x1a\'.disentanglement.v1.CreateStudyResponse\"\x03\x90\x02\x02\x12Z\n\x08GetStudy\x12#.disentanglement.v1.GetStudyRequest\x1a$.disentanglement.v1.GetStudyResponse\"\x03\x90\x02\x01\x12\x63\n\x0bListStudies\x12&.disentanglement.v1.ListStudiesRequest\x1a\'.disentanglement.v1.ListStudiesResponse\"\x03\x90\x02\x01\x12`\n\nListModels\x12%.disentanglement.v1.ListModelsRequest\x1a&.disentanglement.v1.ListModelsResponse\"\x03\x90\x02\x01\x12^\n\x0b\x43\x61ncelStudy\x12&.disentanglement.v1.CancelStudyRequest\x1a\'.disentanglement.v1.CancelStudyResponse\x12p\n\x11RetryFailedModels\x12,.disentanglement.v1.RetryFailedModelsRequest\x1a-.disentanglement.v1.RetryFailedModelsResponse\x12\x62\n\nWatchStudy\x12%.disentanglement.v1.WatchStudyRequest\x1a&.disentanglement.v1.WatchStudyResponse\"\x03\x90\x02\x01\x30\x01\x12\x66\n\x0cQueryResults\x12\'.disentanglement.v1.QueryResultsRequest\x1a(.disentanglement.v1.QueryResultsResponse\"\x03\x90\x02\x01\x12k\n\rExportResults\x12(.disentanglement.v1.ExportResultsRequest\x1a).disentanglement.v1.ExportResultsResponse\"\x03\x90\x02\x01\x30\x01\x12t\n\x10\x44ownloadArtifact\x12+.disentanglement.v1.DownloadArtifactRequest\x1a,.disentanglement.v1.DownloadArtifactResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+disentanglement/v1/aggregator_service.proto\x12\x12\x64isentanglement.v1\x1a\x1c\x64isentanglement/v1/job.proto\x1a\x1f\x64isentanglement/v1/metric.proto\x1a\x1e\x64isentanglement/v1/study.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xbd\x02\n\x12\x43reateStudyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.disentanglement.v1.StudySpecH\x00\x12\x13\n\tpublished\x18\x03 \x01(\tH\x00\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x12\n\nstudy_name\x18\x06 \x01(\t\x12\x30\n\tselection\x18\x07 \x01(\x0b\x32\x1d.disentanglement.v1.Selection\x12(\n\x07\x63hanges\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x07metrics\x18\t \x03(\x0b\x32\x1e.disentanglement.v1.MetricSpecB\x07\n\x05study\"l\n\x13\x43reateStudyResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\x12+\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x1d.disentanglement.v1.StudyCost\"\x1f\n\x0fGetStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x10GetStudyResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\"K\n\x12ListStudiesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x13ListStudiesResponse\x12*\n\x07studies\x18\x01 \x03(\x0b\x32\x19.disentanglement.v1.Study\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x11ListModelsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0c\n\x04\x63\x65ll\x18\x04 \x01(\t\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.disentanglement.v1.JobState\"X\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.disentanglement.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x43\x61ncelStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x13\x43\x61ncelStudyResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\"8\n\x18RetryFailedModelsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06models\x18\x02 \x03(\r\"\\\n\x19RetryFailedModelsResponse\x12(\n\x05study\x18\x01 \x01(\x0b\x32\x19.disentanglement.v1.Study\x12\x15\n\rretried_steps\x18\x02 \x01(\r\"1\n\x11WatchStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"~\n\x12WatchStudyResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12(\n\x05study\x18\x02 \x01(\x0b\x32\x19.disentanglement.v1.Study\x12.\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1e.disentanglement.v1.StudyEvent\"|\n\x13QueryResultsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x06\x66ilter\x18\x02 \x01(\x0b\x32 .disentanglement.v1.ResultFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\\\n\x14QueryResultsResponse\x12+\n\x04rows\x18\x01 \x03(\x0b\x32\x1d.disentanglement.v1.ResultRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x14\x45xportResultsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x06\x66ormat\x18\x02 \x01(\x0e\x32 .disentanglement.v1.ExportFormat\x12\x30\n\x06\x66ilter\x18\x03 \x01(\x0b\x32 .disentanglement.v1.ResultFilter\"&\n\x15\x45xportResultsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x8e\x01\n\x17\x44ownloadArtifactRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x12+\n\x04step\x18\x03 \x01(\x0b\x32\x1b.disentanglement.v1.StepRefH\x00\x12\x0c\n\x04\x66ile\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x42\x08\n\x06source\"h\n\x18\x44ownloadArtifactResponse\x12\x30\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .disentanglement.v1.ArtifactFileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent*\x99\x01\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12\x45XPORT_FORMAT_JSON\x10\x02\x12\x19\n\x15\x45XPORT_FORMAT_PARQUET\x10\x03\x12 \n\x1c\x45XPORT_FORMAT_REFERENCE_JSON\x10\x04\x32\x9c\x08\n\x11\x41ggregatorService\x12\x63\n\x0b\x43reateStudy\x12&.disentanglement.v1.CreateStudyRequest\x1a\'.disentanglement.v1.CreateStudyResponse\"\x03\x90\x02\x02\x12Z\n\x08GetStudy\x12#.disentanglement.v1.GetStudyRequest\x1a$.disentanglement.v1.GetStudyResponse\"\x03\x90\x02\x01\x12\x63\n\x0bListStudies\x12&.disentanglement.v1.ListStudiesRequest\x1a\'.disentanglement.v1.ListStudiesResponse\"\x03\x90\x02\x01\x12`\n\nListModels\x12%.disentanglement.v1.ListModelsRequest\x1a&.disentanglement.v1.ListModelsResponse\"\x03\x90\x02\x01\x12^\n\x0b\x43\x61ncelStudy\x12&.disentanglement.v1.CancelStudyRequest\x1a\'.disentanglement.v1.CancelStudyResponse\x12p\n\x11RetryFailedModels\x12,.disentanglement.v1.RetryFailedModelsRequest\x1a-.disentanglement.v1.RetryFailedModelsResponse\x12\x62\n\nWatchStudy\x12%.disentanglement.v1.WatchStudyRequest\x1a&.disentanglement.v1.WatchStudyResponse\"\x03\x90\x02\x01\x30\x01\x12\x66\n\x0cQueryResults\x12\'.disentanglement.v1.QueryResultsRequest\x1a(.disentanglement.v1.QueryResultsResponse\"\x03\x90\x02\x01\x12k\n\rExportResults\x12(.disentanglement.v1.ExportResultsRequest\x1a).disentanglement.v1.ExportResultsResponse\"\x03\x90\x02\x01\x30\x01\x12t\n\x10\x44ownloadArtifact\x12+.disentanglement.v1.DownloadArtifactRequest\x1a,.disentanglement.v1.DownloadArtifactResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,48 +51,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGGREGATORSERVICE'].methods_by_name['ExportResults']._serialized_options = b'\220\002\001'
   _globals['_AGGREGATORSERVICE'].methods_by_name['DownloadArtifact']._loaded_options = None
   _globals['_AGGREGATORSERVICE'].methods_by_name['DownloadArtifact']._serialized_options = b'\220\002\001'
-  _globals['_EXPORTFORMAT']._serialized_start=1971
-  _globals['_EXPORTFORMAT']._serialized_end=2124
-  _globals['_CREATESTUDYREQUEST']._serialized_start=130
-  _globals['_CREATESTUDYREQUEST']._serialized_end=286
-  _globals['_CREATESTUDYRESPONSE']._serialized_start=288
-  _globals['_CREATESTUDYRESPONSE']._serialized_end=396
-  _globals['_GETSTUDYREQUEST']._serialized_start=398
-  _globals['_GETSTUDYREQUEST']._serialized_end=429
-  _globals['_GETSTUDYRESPONSE']._serialized_start=431
-  _globals['_GETSTUDYRESPONSE']._serialized_end=491
-  _globals['_LISTSTUDIESREQUEST']._serialized_start=493
-  _globals['_LISTSTUDIESREQUEST']._serialized_end=568
-  _globals['_LISTSTUDIESRESPONSE']._serialized_start=570
-  _globals['_LISTSTUDIESRESPONSE']._serialized_end=660
-  _globals['_LISTMODELSREQUEST']._serialized_start=663
-  _globals['_LISTMODELSREQUEST']._serialized_end=796
-  _globals['_LISTMODELSRESPONSE']._serialized_start=798
-  _globals['_LISTMODELSRESPONSE']._serialized_end=886
-  _globals['_CANCELSTUDYREQUEST']._serialized_start=888
-  _globals['_CANCELSTUDYREQUEST']._serialized_end=922
-  _globals['_CANCELSTUDYRESPONSE']._serialized_start=924
-  _globals['_CANCELSTUDYRESPONSE']._serialized_end=987
-  _globals['_RETRYFAILEDMODELSREQUEST']._serialized_start=989
-  _globals['_RETRYFAILEDMODELSREQUEST']._serialized_end=1045
-  _globals['_RETRYFAILEDMODELSRESPONSE']._serialized_start=1047
-  _globals['_RETRYFAILEDMODELSRESPONSE']._serialized_end=1139
-  _globals['_WATCHSTUDYREQUEST']._serialized_start=1141
-  _globals['_WATCHSTUDYREQUEST']._serialized_end=1190
-  _globals['_WATCHSTUDYRESPONSE']._serialized_start=1192
-  _globals['_WATCHSTUDYRESPONSE']._serialized_end=1318
-  _globals['_QUERYRESULTSREQUEST']._serialized_start=1320
-  _globals['_QUERYRESULTSREQUEST']._serialized_end=1444
-  _globals['_QUERYRESULTSRESPONSE']._serialized_start=1446
-  _globals['_QUERYRESULTSRESPONSE']._serialized_end=1538
-  _globals['_EXPORTRESULTSREQUEST']._serialized_start=1541
-  _globals['_EXPORTRESULTSREQUEST']._serialized_end=1677
-  _globals['_EXPORTRESULTSRESPONSE']._serialized_start=1679
-  _globals['_EXPORTRESULTSRESPONSE']._serialized_end=1717
-  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_start=1720
-  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_end=1862
-  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_start=1864
-  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_end=1968
-  _globals['_AGGREGATORSERVICE']._serialized_start=2127
-  _globals['_AGGREGATORSERVICE']._serialized_end=3179
+  _globals['_EXPORTFORMAT']._serialized_start=2195
+  _globals['_EXPORTFORMAT']._serialized_end=2348
+  _globals['_CREATESTUDYREQUEST']._serialized_start=193
+  _globals['_CREATESTUDYREQUEST']._serialized_end=510
+  _globals['_CREATESTUDYRESPONSE']._serialized_start=512
+  _globals['_CREATESTUDYRESPONSE']._serialized_end=620
+  _globals['_GETSTUDYREQUEST']._serialized_start=622
+  _globals['_GETSTUDYREQUEST']._serialized_end=653
+  _globals['_GETSTUDYRESPONSE']._serialized_start=655
+  _globals['_GETSTUDYRESPONSE']._serialized_end=715
+  _globals['_LISTSTUDIESREQUEST']._serialized_start=717
+  _globals['_LISTSTUDIESREQUEST']._serialized_end=792
+  _globals['_LISTSTUDIESRESPONSE']._serialized_start=794
+  _globals['_LISTSTUDIESRESPONSE']._serialized_end=884
+  _globals['_LISTMODELSREQUEST']._serialized_start=887
+  _globals['_LISTMODELSREQUEST']._serialized_end=1020
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1022
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1110
+  _globals['_CANCELSTUDYREQUEST']._serialized_start=1112
+  _globals['_CANCELSTUDYREQUEST']._serialized_end=1146
+  _globals['_CANCELSTUDYRESPONSE']._serialized_start=1148
+  _globals['_CANCELSTUDYRESPONSE']._serialized_end=1211
+  _globals['_RETRYFAILEDMODELSREQUEST']._serialized_start=1213
+  _globals['_RETRYFAILEDMODELSREQUEST']._serialized_end=1269
+  _globals['_RETRYFAILEDMODELSRESPONSE']._serialized_start=1271
+  _globals['_RETRYFAILEDMODELSRESPONSE']._serialized_end=1363
+  _globals['_WATCHSTUDYREQUEST']._serialized_start=1365
+  _globals['_WATCHSTUDYREQUEST']._serialized_end=1414
+  _globals['_WATCHSTUDYRESPONSE']._serialized_start=1416
+  _globals['_WATCHSTUDYRESPONSE']._serialized_end=1542
+  _globals['_QUERYRESULTSREQUEST']._serialized_start=1544
+  _globals['_QUERYRESULTSREQUEST']._serialized_end=1668
+  _globals['_QUERYRESULTSRESPONSE']._serialized_start=1670
+  _globals['_QUERYRESULTSRESPONSE']._serialized_end=1762
+  _globals['_EXPORTRESULTSREQUEST']._serialized_start=1765
+  _globals['_EXPORTRESULTSREQUEST']._serialized_end=1901
+  _globals['_EXPORTRESULTSRESPONSE']._serialized_start=1903
+  _globals['_EXPORTRESULTSRESPONSE']._serialized_end=1941
+  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_start=1944
+  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_end=2086
+  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_start=2088
+  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_end=2192
+  _globals['_AGGREGATORSERVICE']._serialized_start=2351
+  _globals['_AGGREGATORSERVICE']._serialized_end=3403
 # @@protoc_insertion_point(module_scope)

@@ -8,11 +8,13 @@ services, so that a client needs one address.
 import builtins
 import collections.abc
 import disentanglement.v1.job_pb2
+import disentanglement.v1.metric_pb2
 import disentanglement.v1.study_pb2
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.struct_pb2
 import sys
 import typing
 
@@ -66,6 +68,10 @@ class CreateStudyRequest(google.protobuf.message.Message):
     PUBLISHED_FIELD_NUMBER: builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    STUDY_NAME_FIELD_NUMBER: builtins.int
+    SELECTION_FIELD_NUMBER: builtins.int
+    CHANGES_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """`projects/{project}`. Required."""
     published: builtins.str
@@ -74,9 +80,25 @@ class CreateStudyRequest(google.protobuf.message.Message):
     """Only check, count and estimate. Default: false."""
     request_id: builtins.str
     """A UUID made by the client for this request, and sent again when it is tried again. Recommended."""
+    study_name: builtins.str
+    """Only with `published`: the name of the study that is submitted. Default: made of the published study's name, the
+    selection and the changes.
+    """
     @property
     def spec(self) -> disentanglement.v1.study_pb2.StudySpec:
         """A study written out; its name is the study's."""
+
+    @property
+    def selection(self) -> disentanglement.v1.study_pb2.Selection:
+        """Only with `published`: which of its models. Default: all."""
+
+    @property
+    def changes(self) -> google.protobuf.struct_pb2.Struct:
+        """Only with `published`: changes of every model, by dotted path: `{"training_steps": 1000}`."""
+
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[disentanglement.v1.metric_pb2.MetricSpec]:
+        """Only with `published`: these metrics. Default: the published study's."""
 
     def __init__(
         self,
@@ -86,9 +108,13 @@ class CreateStudyRequest(google.protobuf.message.Message):
         published: builtins.str = ...,
         validate_only: builtins.bool = ...,
         request_id: builtins.str = ...,
+        study_name: builtins.str = ...,
+        selection: disentanglement.v1.study_pb2.Selection | None = ...,
+        changes: google.protobuf.struct_pb2.Struct | None = ...,
+        metrics: collections.abc.Iterable[disentanglement.v1.metric_pb2.MetricSpec] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["published", b"published", "spec", b"spec", "study", b"study"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["parent", b"parent", "published", b"published", "request_id", b"request_id", "spec", b"spec", "study", b"study", "validate_only", b"validate_only"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["changes", b"changes", "published", b"published", "selection", b"selection", "spec", b"spec", "study", b"study"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "metrics", b"metrics", "parent", b"parent", "published", b"published", "request_id", b"request_id", "selection", b"selection", "spec", b"spec", "study", b"study", "study_name", b"study_name", "validate_only", b"validate_only"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["study", b"study"]) -> typing.Literal["spec", "published"] | None: ...
 
 global___CreateStudyRequest = CreateStudyRequest

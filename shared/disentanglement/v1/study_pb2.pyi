@@ -78,6 +78,9 @@ class StudySpec(google.protobuf.message.Message):
     REPRESENTATIONS_FIELD_NUMBER: builtins.int
     METRICS_FIELD_NUMBER: builtins.int
     EVALUATION_SEED_FIELD_NUMBER: builtins.int
+    EVALUATION_SEEDS_FIELD_NUMBER: builtins.int
+    CHANGES_FIELD_NUMBER: builtins.int
+    SELECTION_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Letters, digits and underscores; names the study in the store. Required."""
     evaluation_seed: builtins.int
@@ -96,7 +99,21 @@ class StudySpec(google.protobuf.message.Message):
 
     @property
     def metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[disentanglement.v1.metric_pb2.MetricSpec]:
-        """Computed on every representation. Required, at least one."""
+        """Computed on every representation. Default: none, the models are trained and represented, not scored."""
+
+    @property
+    def evaluation_seeds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EvaluationSeed]:
+        """Other seeds for some metrics, as in published studies."""
+
+    @property
+    def changes(self) -> google.protobuf.struct_pb2.Struct:
+        """Set in every model over what the grid says, by dotted path: `{"training_steps": 1000}`. `beta` alone is the
+        objective's.
+        """
+
+    @property
+    def selection(self) -> global___Selection:
+        """Which models of the grid. Default: all."""
 
     def __init__(
         self,
@@ -107,15 +124,90 @@ class StudySpec(google.protobuf.message.Message):
         representations: collections.abc.Iterable[disentanglement.v1.model_pb2.RepresentationSpec] | None = ...,
         metrics: collections.abc.Iterable[disentanglement.v1.metric_pb2.MetricSpec] | None = ...,
         evaluation_seed: builtins.int | None = ...,
+        evaluation_seeds: collections.abc.Iterable[global___EvaluationSeed] | None = ...,
+        changes: google.protobuf.struct_pb2.Struct | None = ...,
+        selection: global___Selection | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "evaluation_seed", b"evaluation_seed", "grid", b"grid", "model", b"model", "name", b"name"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "evaluation_seed", b"evaluation_seed", "grid", b"grid", "metrics", b"metrics", "model", b"model", "name", b"name", "representations", b"representations"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "changes", b"changes", "evaluation_seed", b"evaluation_seed", "grid", b"grid", "model", b"model", "name", b"name", "selection", b"selection"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "changes", b"changes", "evaluation_seed", b"evaluation_seed", "evaluation_seeds", b"evaluation_seeds", "grid", b"grid", "metrics", b"metrics", "model", b"model", "name", b"name", "representations", b"representations", "selection", b"selection"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_evaluation_seed", b"_evaluation_seed"]) -> typing.Literal["evaluation_seed"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_name", b"_name"]) -> typing.Literal["name"] | None: ...
 
 global___StudySpec = StudySpec
+
+@typing.final
+class EvaluationSeed(google.protobuf.message.Message):
+    """EvaluationSeed: the seed of one metric on one representation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REPRESENTATION_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
+    RANDOM_SEED_FIELD_NUMBER: builtins.int
+    representation: builtins.str
+    """`mean`, `sampled`, ... Required."""
+    random_seed: builtins.int
+    """The seed. Required."""
+    @property
+    def metric(self) -> disentanglement.v1.metric_pb2.MetricSpec:
+        """The metric with its parameters, as it stands among the study's. Required."""
+
+    def __init__(
+        self,
+        *,
+        representation: builtins.str | None = ...,
+        metric: disentanglement.v1.metric_pb2.MetricSpec | None = ...,
+        random_seed: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_random_seed", b"_random_seed", "_representation", b"_representation", "metric", b"metric", "random_seed", b"random_seed", "representation", b"representation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_random_seed", b"_random_seed", "_representation", b"_representation", "metric", b"metric", "random_seed", b"random_seed", "representation", b"representation"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_random_seed", b"_random_seed"]) -> typing.Literal["random_seed"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_representation", b"_representation"]) -> typing.Literal["representation"] | None: ...
+
+global___EvaluationSeed = EvaluationSeed
+
+@typing.final
+class Selection(google.protobuf.message.Message):
+    """Selection: which models of a study; every condition that is given has to hold. Models keep their numbers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: builtins.int
+    DATASETS_FIELD_NUMBER: builtins.int
+    METHODS_FIELD_NUMBER: builtins.int
+    SEEDS_FIELD_NUMBER: builtins.int
+    models: builtins.str
+    """Numbers of models: `0-299,305`."""
+    seeds: builtins.str
+    """Random seeds of models: `0-4`."""
+    @property
+    def datasets(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Data sets."""
+
+    @property
+    def methods(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Methods, e.g. `dip_vae_ii`."""
+
+    def __init__(
+        self,
+        *,
+        models: builtins.str | None = ...,
+        datasets: collections.abc.Iterable[builtins.str] | None = ...,
+        methods: collections.abc.Iterable[builtins.str] | None = ...,
+        seeds: builtins.str | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_models", b"_models", "_seeds", b"_seeds", "models", b"models", "seeds", b"seeds"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_models", b"_models", "_seeds", b"_seeds", "datasets", b"datasets", "methods", b"methods", "models", b"models", "seeds", b"seeds"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_models", b"_models"]) -> typing.Literal["models"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_seeds", b"_seeds"]) -> typing.Literal["seeds"] | None: ...
+
+global___Selection = Selection
 
 @typing.final
 class GridSpec(google.protobuf.message.Message):
