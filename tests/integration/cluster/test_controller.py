@@ -102,7 +102,6 @@ NEEDED = [
     ("patch", "disentanglement.dev", "studies", "status"),
     ("create", "batch", "jobs", ""),
     ("delete", "batch", "jobs", ""),
-    ("get", "", "pods", "log"),
     ("create", "coordination.k8s.io", "leases", ""),
 ]
 FORBIDDEN = [
