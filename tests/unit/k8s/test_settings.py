@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 import pytest
 import yaml
 from manifests import K8S, compose, named, of_kind, pod_templates, render
+from typer.testing import CliRunner
 
+from disentanglement.cli.app import app
 from disentanglement.cluster.settings import ControllerSettings
+from disentanglement.rpc.server import add_listen_options
+from disentanglement.services.aggregator.controlling import COMMANDS
 from disentanglement.services.aggregator.settings import AggregatorSettings
 from disentanglement.services.evaluator.settings import EvaluatorSettings
 from disentanglement.services.postprocessor.settings import PostprocessorSettings
@@ -142,3 +147,28 @@ def test_who_names_an_overlay_and_forgets_the_images_gets_no_pod_without_a_versi
     """In `base` alone images have no tag: an overlay that lacks components/images fails the test of pinned tags."""
     images = {c["image"] for pod in pod_templates(render(kubectl_program, K8S / "base")) for c in pod.containers}
     assert not any(":" in image for image in images)
+
+
+def test_programs_understand_the_options_that_they_are_given(stack: Items) -> None:
+    """The images begin with the program; a manifest says what it does."""
+    serving, controlling = argparse.ArgumentParser(), argparse.ArgumentParser()
+    add_listen_options(serving)
+    (control,) = (command for command in COMMANDS if command.name == "control")
+    control.add_options(controlling)
+    services = {item["metadata"]["name"]: item["spec"]["ports"][0]["port"] for item in of_kind(stack, "Service")}
+    for deployment in of_kind(stack, "Deployment"):
+        name = deployment["metadata"]["name"]
+        command, *options = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+        if name == "controller":
+            assert (command, controlling.parse_args(options).health_listen) == ("control", "0.0.0.0:8086")
+        else:
+            given = serving.parse_args(options)
+            assert (command, given.listen) == ("serve", f"0.0.0.0:{services[name]}")
+            assert given.insecure_listen or (given.tls_cert and given.tls_key)
+
+
+def test_the_collector_is_a_command_that_there_is(stack: Items, tmp_path: Path) -> None:
+    spec = named(stack, "CronJob", "collector")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    program, *words = spec["containers"][0]["command"]
+    done = CliRunner().invoke(app, words, env={"DISENTANGLEMENT_STORE": str(tmp_path / "store")})
+    assert (program, done.exit_code) == ("disentangle", 0), done.output
