@@ -20,11 +20,13 @@ PYTEST_ARGS ?=
 TEST_SERVERS ?= minio
 # Arguments of make chaos: --rounds N, --every SECONDS, --seed N, --demo (the study of make demo: minutes)
 CHAOS_ARGS ?=
+# Arguments of make cluster-test: --stages study,chaos,checks, --keep
+CLUSTER_ARGS ?=
 # Arguments of make scale-test: --models 0-599, --models-per-pod N, --metrics mig,dci, --keep FOLDER
 SCALE_ARGS ?=
 
 .PHONY: help setup demo test chaos scale-test test-wheel check check-format check-types check-layers check-protos check-lock
-.PHONY: images push compose-test format proto schema tools bench lock clean
+.PHONY: images push compose-test cluster-test format proto schema tools bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +93,10 @@ images: ## Build the images of docker/Dockerfile and print their sizes (push REG
 
 push: images ## With `images`: push them too
 	@true
+
+cluster-test: $(READY) ## Install the stack in a real cluster of two nodes, run studies, kill everything once (root; CLUSTER_ARGS)
+	$(BIN)/python tests/tools/build_tools.py etcd control-plane node coredns
+	$(BIN)/python tests/tools/cluster_test.py $(CLUSTER_ARGS)
 
 compose-test: $(READY) ## Build the images with a docker of its own, run a study through compose, kill and cut off (root)
 	$(BIN)/python tests/tools/compose_test.py

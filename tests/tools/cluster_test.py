@@ -1,0 +1,104 @@
+"""`make cluster-test`: the stack as it is shipped, in a real cluster with real pods.
+
+Two nodes (containerd, kubelet), our own images, `kubectl apply -k k8s/overlays/local`, and studies applied as a
+researcher does it. Stages, by CLUSTER_ARGS="--stages install,study" (each needs `install`):
+  install  images, cluster, `kubectl apply -k`, everything available
+  study    a small Study to its table, equal to the run without a cluster bit for bit
+  chaos    the same of another Study, while processes, pods, nodes, the control plane and MinIO are killed
+  checks   good and bad Studies, rights of the accounts, Pod Security, probes, a bad image, GPUs on a node
+It ends in one line of figures, and leaves the host as it was. `--clean FOLDER` removes what a killed run left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import built_images
+import container_engine
+from kube import cluster as kube_cluster
+from kube.chaos import run_chaos
+from kube.checks import run_checks
+from kube.cluster import Cluster, clean_up
+from kube.comparison import run_study
+from kube.installed import Installed, enter_network
+
+STAGES: dict[str, Callable[[Installed, Path], str]] = {"study": run_study, "chaos": run_chaos, "checks": run_checks}
+DATA_SET = "dummy_data"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the stages; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stages", default="study,chaos,checks", help="among study, chaos, checks (default: all)")
+    parser.add_argument("--clean", type=Path, metavar="FOLDER", help="only remove what a killed run left there")
+    parser.add_argument("--keep", action="store_true", help="wait for Enter before the cluster is taken down")
+    options = parser.parse_args(arguments)
+    if options.clean:
+        clean_up(options.clean)
+        return 0
+    wanted = [name for name in options.stages.split(",") if name and name != "install"]
+    if unknown := set(wanted) - set(STAGES):
+        parser.error(f"no such stage: {', '.join(unknown)}")
+    if reason := kube_cluster.missing_programs() or container_engine.what_is_missing():
+        sys.stderr.write(f"cluster-test: {reason}\n")
+        return 1
+    with tempfile.TemporaryDirectory(prefix="disentanglement-cluster-") as folder:
+        say(f"below {folder} (if this is killed: python tests/tools/cluster_test.py --clean {folder})")
+        run(Path(folder), wanted, keep=options.keep)
+    return 0
+
+
+def run(folder: Path, stages: Sequence[str], *, keep: bool) -> None:
+    """All stages in one cluster."""
+    figures = []
+    clock = Clock()
+    archive = built_images.image_archive()
+    figures.append(f"images {clock.lap()}")
+    with Cluster(folder, nodes=2) as cluster:
+        figures.append(f"cluster {clock.lap()}")
+        cluster.import_image(archive)
+        figures.append(f"import {clock.lap()}")
+        enter_network(cluster)
+        installed = Installed(cluster)
+        try:
+            installed.apply()
+            installed.wait_until_available()
+            installed.import_data(DATA_SET)
+            figures.append(f"apply -k to available and data imported {clock.lap()}")
+            for name in stages:
+                said = STAGES[name](installed, folder)
+                figures.append(f"{name} {clock.lap()}" + (f" ({said})" if said else ""))
+        finally:
+            if keep:
+                say(f"kubectl --kubeconfig={cluster.plane.admin_kubeconfig}, within {' '.join(cluster.network.enter)}")
+                input("Enter takes the cluster down\n")
+    say("cluster-test: " + ", ".join(figures))
+
+
+class Clock:
+    """Says how long each stage took, when it ends."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self) -> str:
+        """Seconds since the last call."""
+        now = time.monotonic()
+        seconds, self._since = now - self._since, now
+        say(f"  after {seconds:.0f} s")
+        return f"{seconds:.0f} s"
+
+
+def say(text: str) -> None:
+    """For who waits."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
