@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from disentanglement.cli import cluster_commands, cluster_study
+from disentanglement.cli import cluster_commands, cluster_study, published_studies
 from disentanglement.cli.cluster_commands import is_in_cluster
 from disentanglement.cli.console import print_json, say, saying_on_interrupt
 from disentanglement.cli.exit_codes import ExitCode
@@ -22,14 +22,23 @@ from disentanglement.cli.options import (
     NamespaceOption,
     ProjectOption,
     ServerOption,
+    SetOption,
     StoreOption,
     TlsCaOption,
     TokenOption,
 )
+from disentanglement.cli.published_studies import (
+    DatasetsOption,
+    MethodsOption,
+    MetricsOption,
+    ModelsOption,
+    NameOption,
+    SeedsOption,
+)
 from disentanglement.cli.remote_study import EQUAL, Ended, Server, not_there, weights_of
 from disentanglement.cli.settings import Place, device_name
 from disentanglement.cli.study_view import StudyView, as_line
-from disentanglement.errors import Interrupted
+from disentanglement.errors import ArtifactNotFound, Interrupted
 
 if TYPE_CHECKING:
     from disentanglement.cli.study_view import StudyState
@@ -55,7 +64,14 @@ def run(
         str | None, typer.Option("--devices", help="GPUs to work on, e.g. 0,1; default: the CPU", show_default=False)
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another study of this name")] = False,
-    check_only: Annotated[bool, typer.Option("--check", help="Only check the file and count the steps")] = False,
+    check_only: Annotated[bool, typer.Option("--check", help="Only check the study and count the steps")] = False,
+    models: ModelsOption = None,
+    datasets: DatasetsOption = None,
+    methods: MethodsOption = None,
+    seeds: SeedsOption = None,
+    metrics: MetricsOption = None,
+    set_: SetOption = None,
+    name: NameOption = None,
     store: StoreOption = None,
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
@@ -74,21 +90,30 @@ def run(
       disentangle study run study.yaml --devices 0,1 --workers 2
 
       disentangle study run study.yaml --server 127.0.0.1:50050
+
+      disentangle study run unsupervised_study_v1 --models 42 --metrics mig,sap_score --set training_steps=1000
     """
     from disentanglement.cli import local_study
 
     place = Place.of(store, project)
+    spec = _asked_for(
+        place,
+        study,
+        models=models,
+        datasets=datasets,
+        methods=methods,
+        seeds=seeds,
+        metrics=metrics,
+        set_=set_,
+        name=name,
+    )
     if check_only:
-        _check(place, study, as_json)
+        _check(place, spec or published_studies.source(study, place), as_json)
         return
     if server is not None:
-        _run_remote(Server(server, token, project, tls_ca), study, as_json)
+        _run_remote(Server(server, token, project, tls_ca), spec or study, as_json)
         return
-    found = (
-        local_study.submit(place, read_file(Path(study)), replace=replace)
-        if is_file(study)
-        else local_study.resubmit(place, study)
-    )
+    found = local_study.resubmit(place, study) if spec is None else local_study.submit(place, spec, replace=replace)
     on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
     again = f"stopped, checkpoints are kept; go on with: disentangle study run {study}"
     with saying_on_interrupt(again), _view(found.name) as view:
@@ -231,8 +256,14 @@ def retry(
         print_json({"study": name, "retried_steps": count})
 
 
+app.command("show")(published_studies.show)
+
+
 @app.command("list")
 def list_studies(
+    published: Annotated[
+        bool, typer.Option("--published", help="The published studies instead of the submitted ones")
+    ] = False,
     store: StoreOption = None,
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
@@ -240,8 +271,15 @@ def list_studies(
     tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the submitted studies."""
+    """List the submitted studies, or with --published those that can be run by their name.
+
+    Example: disentangle study list --published
+    """
     from disentanglement.cli.tables import print_records
+
+    if published:
+        print_records(published_studies.published_rows(), as_json=as_json, nothing="")
+        return
 
     if server is not None:
         rows = Server(server, token, project, tls_ca).rows()
@@ -258,14 +296,31 @@ def list_studies(
             }
             for record in list_studies(Place.of(store, project).open(), project)
         ]
-    print_records(rows, as_json=as_json, nothing="no study yet: disentangle study run FILE.yaml")
+    print_records(
+        rows,
+        as_json=as_json,
+        nothing="no study yet: disentangle study run FILE.yaml (published ones: study list --published)",
+    )
 
 
-def _check(place: Place, study: str, as_json: bool) -> None:
+def _asked_for(place: Place, study: str, **options: Any) -> StudySpec | None:
+    """What is to be submitted; None: the study of this name that was submitted before goes on."""
+    from disentanglement.studies.records import load_study
+
+    if not any(value is not None for value in options.values()) and not is_file(study):
+        try:
+            load_study(place.open(), place.project, study)
+            return None
+        except ArtifactNotFound:
+            if not published_studies.is_published(study):
+                return None
+    return published_studies.varied(published_studies.source(study, place), **options)
+
+
+def _check(place: Place, spec: StudySpec, as_json: bool) -> None:
     """Only checks: the store stays as it is."""
     from disentanglement.cli import local_study
 
-    spec = read_file(Path(study))
     counts = local_study.count(place, spec)
     if as_json:
         print_json({"study": spec.name, "steps": counts})
@@ -282,11 +337,10 @@ def _view(name: str) -> StudyView:
     return StudyView(f"study {name}")
 
 
-def _run_remote(server: Server, study: str, as_json: bool) -> None:
-    if is_file(study):
-        spec = read_file(Path(study))
-        server.submit(spec)
-        _watch_remote(server, spec.name, spec, as_json)
+def _run_remote(server: Server, study: str | StudySpec, as_json: bool) -> None:
+    if not isinstance(study, str):
+        server.submit(study)
+        _watch_remote(server, study.name, study, as_json)
     elif server.status(study).state == "cancelled":
         raise not_there(study)
     else:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import chain
 
 from disentanglement.errors import SpecError
-from disentanglement.specs import StudySpec, TrainSpec
+from disentanglement.specs import EvaluateSpec, PostprocessSpec, StepSpec, StudySpec, TrainSpec
 from disentanglement.steps.support import require
 from disentanglement.storage.data_sets import data_set_digests, find_data_set
 from disentanglement.storage.store import Store
@@ -34,12 +33,22 @@ def admit_study(store: Store, study: StudySpec, *, pinned: Mapping[str, str] | N
         SpecError: an invalid combination, or a data set that is not in the store.
         NotBuiltYet: with the list of everything that this release does not do.
     """
-    names = sorted({spec.dataset.name for spec in training_specs(study).values()})
-    plan = expand_study(study, {**data_set_digests(store, names), **(pinned or {})})
+    specs = training_specs(study).values()
+    require(steps_wanted(study, specs))
+    names = sorted({spec.dataset.name for spec in specs if not spec.dataset.digest})
+    digests = {**data_set_digests(store, names), **(pinned or {})}
+    if lacking := [name for name in names if name not in digests]:
+        imports = "; ".join(f"disentangle data import {name}" for name in lacking)
+        raise SpecError.of("dataset.name", f"data sets that the store holds ({imports})", ", ".join(lacking))
+    plan = expand_study(study, digests)
     _check_data((model.train for model in plan.models), store)
-    model = plan.models[0]
-    require([*(model.train for model in plan.models), *model.postprocess, *chain.from_iterable(model.evaluations)])
     return plan
+
+
+def steps_wanted(study: StudySpec, specs: Iterable[TrainSpec]) -> list[StepSpec]:
+    """What a study asks for, to be held against what this release does; no step keys can be made of it."""
+    postprocess = [PostprocessSpec(representation=representation) for representation in study.representations]
+    return [*specs, *postprocess, *(EvaluateSpec(metric=metric) for metric in study.metrics)]
 
 
 def _check_data(specs: Iterable[TrainSpec], store: Store) -> None:

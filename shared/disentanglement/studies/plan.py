@@ -217,7 +217,22 @@ def _all_training_specs(study: StudySpec) -> list[TrainSpec]:
     base = study.model.model_dump(mode="json", exclude_none=True, exclude_unset=True)
     reader = _SpecReader(base)
     grid: Sequence[Mapping[str, Any]] = [{}] if study.grid is None else expand(study.grid)
-    return [reader.read(number, {**changes, **study.changes}) for number, changes in enumerate(grid)]
+    return [
+        reader.read(number, {**changes, **_paths(study.changes, {**base, **changes})})
+        for number, changes in enumerate(grid)
+    ]
+
+
+def _paths(changes: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes with whole paths: `beta` is `objective.beta_vae.beta` in a model with this objective."""
+    if all(path.split(".")[0] in TrainSpec.model_fields for path in changes):
+        return dict(changes)
+    objective = model["objective"]
+    word = objective if isinstance(objective, str) else next(iter(objective))
+    fields = TrainSpec.model_fields
+    return {
+        path if path.split(".")[0] in fields else f"objective.{word}.{path}": value for path, value in changes.items()
+    }
 
 
 class _SpecReader:

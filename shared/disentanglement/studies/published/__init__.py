@@ -20,6 +20,11 @@ STUDIES: Mapping[str, PublishedStudy] = {
 }
 
 
+def published(name: str) -> StudySpec:
+    """A published study, whole; `SpecError` where there is none of this name."""
+    return study_spec(name)
+
+
 def study_spec(name: str, *, field: str = "study") -> StudySpec:
     """A published study, whole.
 
