@@ -23,7 +23,7 @@ from disentanglement.errors import DisentanglementError
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-SHORTEST_REST_S = 0.5
+SHORTEST_REST_S, LONGEST_REST_S = 0.5, 10.0
 REST_FACTOR = 5.0
 """A study whose look takes a second rests for five, so that many changes are looked at together."""
 
@@ -84,7 +84,7 @@ class Controller:
         after_s = self._one_look(key, work, item)
         took_s = self._clock() - began
         if after_s > 0:  # else the look is not at its end: it goes on once others have had their turn
-            self._queue.rest(key, max(SHORTEST_REST_S, REST_FACTOR * took_s))
+            self._queue.rest(key, min(max(SHORTEST_REST_S, REST_FACTOR * took_s), LONGEST_REST_S))
         self._queue.add(key, after_s=after_s)
 
     def _one_look(self, key: ObjectName, work: StudyWork, item: Object) -> float:
