@@ -73,6 +73,12 @@ class Mirror:
         with self._lock:
             self._items.pop(name, None)
 
+    def relist(self) -> str:
+        """Reads everything again; the moment at which that was so."""
+        listing = self._api.list(self._kind, self.namespace, labels=self._labels)
+        self._replace(listing.items)
+        return listing.version
+
     def run(self, stop: threading.Event) -> None:
         """Keeps up until asked to stop; whatever goes wrong is tried again."""
         pause_s = FIRST_PAUSE_S
@@ -92,9 +98,7 @@ class Mirror:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _list_then_watch(self, stop: threading.Event) -> None:
-        listing = self._api.list(self._kind, self.namespace, labels=self._labels)
-        self._replace(listing.items)
-        version, until = listing.version, self._clock() + self._relist_s
+        version, until = self.relist(), self._clock() + self._relist_s
         while not stop.is_set() and (left_s := until - self._clock()) > 0:
             timeout_s = max(1, min(WATCH_S, round(left_s)))
             for event in self._api.watch(self._kind, self.namespace, version, labels=self._labels, timeout_s=timeout_s):
