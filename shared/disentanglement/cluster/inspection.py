@@ -34,7 +34,11 @@ from disentanglement.steps.one_shot import parse_numbers
 
 MOST_PODS = 1000
 MOST_EVENTS = 500
-PENDING_WORKLOADS = Kind("visibility.kueue.x-k8s.io", "v1beta1", "localqueues", "PendingWorkloadsSummary")
+PENDING_WORKLOADS = tuple(
+    Kind("visibility.kueue.x-k8s.io", version, "localqueues", "PendingWorkloadsSummary")
+    for version in ("v1beta2", "v1beta1")
+)
+"""Kueue's visibility API, the newest version first."""
 
 
 class Reads(Protocol):
@@ -182,9 +186,15 @@ def _owners(item: Object) -> set[str]:
 
 def _positions(api: Reads, namespace: str, queues: Iterable[str]) -> Iterator[tuple[str, int]]:
     for queue in queues:
-        try:
-            summary = api.get(PENDING_WORKLOADS, ObjectName(namespace, queue), subresource="pendingworkloads")
-        except (ArtifactNotFound, PermissionDenied):  # Kueue's visibility API is an option, with rights of its own
-            continue
-        for item in summary.get("items") or ():
+        for item in _pending(api, ObjectName(namespace, queue)):
             yield item["metadata"]["name"], int(item.get("positionInLocalQueue", 0))
+
+
+def _pending(api: Reads, queue: ObjectName) -> Sequence[Object]:
+    for kind in PENDING_WORKLOADS:
+        try:
+            if found := api.get(kind, queue, subresource="pendingworkloads").get("items"):
+                return list(found)
+        except (ArtifactNotFound, PermissionDenied):  # an option of Kueue's, with rights of its own
+            continue
+    return ()

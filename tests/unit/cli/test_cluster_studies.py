@@ -14,7 +14,7 @@ from tiny_kubernetes import Fault, TinyKubernetes, tiny_kubernetes
 from disentanglement.cli import cluster_study, local_study
 from disentanglement.cli.cluster_study import Cluster, Pace, state_of
 from disentanglement.cli.settings import Place
-from disentanglement.cluster.kinds import JOBS, PODS, STUDIES
+from disentanglement.cluster.kinds import JOBS, PODS, STUDIES, WORKLOADS, Kind
 from disentanglement.cluster.names import MODELS_ANNOTATION, PACK_ANNOTATION, STEP_LABEL, STUDY_LABEL
 from disentanglement.storage.commit import Attempt
 from disentanglement.storage.directory_store import DirectoryStore
@@ -212,6 +212,32 @@ def test_why_goes_on_where_something_may_not_be_read(cluster: TinyKubernetes, ru
     ended = run("study", "why", "tiny")
     assert ended.code == 0
     assert 'cannot list resource "events"' in ended.out
+
+
+@pytest.mark.parametrize("version", ["v1beta1", "v1beta2"])
+def test_why_reads_the_place_in_kueues_queue(cluster: TinyKubernetes, run: Any, version: str) -> None:
+    add_study(cluster)
+    job = {
+        "metadata": {
+            "name": "job",
+            "namespace": LAB,
+            "labels": {STUDY_LABEL: "tiny", "kueue.x-k8s.io/queue-name": "vision"},
+        },
+        "spec": {},
+    }
+    cluster.put(JOBS.path(LAB, "job"), job)
+    told = {"type": "QuotaReserved", "status": "False", "message": "insufficient unused quota"}
+    workload = {
+        "metadata": {"name": "job-job-1", "namespace": LAB, "ownerReferences": [{"name": "job"}]},
+        "spec": {"queueName": "vision"},
+        "status": {"conditions": [told]},
+    }
+    cluster.put(WORKLOADS.path(LAB, "job-job-1"), workload)
+    pending = Kind("visibility.kueue.x-k8s.io", version, "localqueues", "").path(LAB, "vision", "pendingworkloads")
+    items = [{"metadata": {"name": "job-job-1"}, "positionInLocalQueue": 3}]
+    cluster.put(pending, {"metadata": {"name": "vision"}, "items": items})
+    told_by = run("study", "why", "tiny", "--cluster").out
+    assert "workload job-job-1 waits in the queue vision, 3 before it: insufficient unused quota" in told_by
 
 
 def test_an_eta_comes_from_the_pace_of_the_last_minutes() -> None:
