@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cluster import Choose, Fate, SmallCluster, settle
 
+from disentanglement.cluster.actions import CreateJob, DeleteJob, RecordFailures, UpdateJob
+from disentanglement.cluster.reconcile import MAX_GROUPS
 from disentanglement.cluster.status import progress
 from disentanglement.cluster.wanted import Wanted
 from disentanglement.specs import Step
@@ -93,3 +96,219 @@ def test_whatever_happens_every_model_is_settled_in_the_end_and_nothing_is_done_
     assert found.is_settled
     assert not cluster.jobs
     assert cluster.decide() == []
+
+
+# ------------------------------------------------------------------------------------- one thing at a time, in the open
+CELL = "dsprites_full.beta_vae"
+
+
+def small(choose: Choose = lambda *_: Fate.DONE, **changes: object) -> SmallCluster:
+    """One cell of six models."""
+    wanted = Wanted(study="study", plan="2", cells={CELL: tuple(range(6))}, parallelism=6)
+    return SmallCluster(replace(wanted, **changes), choose=choose)  # type: ignore[arg-type]
+
+
+def finish(cluster: SmallCluster, step: Step, *numbers: int) -> None:
+    """The pods of some models come to their end."""
+    cluster.start_pods()
+    for job, pod in cluster.running():
+        if job.made.step == step and (not numbers or set(job.models(pod.index)) & set(numbers)):
+            cluster.finish(job, pod)
+    cluster.relist()
+
+
+def created(cluster: SmallCluster) -> list[CreateJob]:
+    return [action for action in cluster.decide() if isinstance(action, CreateJob)]
+
+
+def test_a_job_that_was_made_is_not_made_again_whoever_asks() -> None:
+    cluster = small()
+    [first] = created(cluster)
+    assert [first] == created(cluster), "a second controller would choose the same name"
+    cluster.act()
+    assert not cluster.decide()
+    assert (first.models, first.parallelism, first.with_codes) == (tuple(range(6)), 6, True)
+
+
+def test_a_job_has_at_most_500_indexes() -> None:
+    cluster = small(cells={CELL: tuple(range(1201))}, parallelism=2000)
+    assert [job.num_groups for job in created(cluster)] == [500, 500, 201]
+    packed = small(cells={CELL: tuple(range(1201))}, parallelism=2000, pack=3)
+    assert [job.num_groups for job in created(packed)] == [401]
+    assert MAX_GROUPS == 500
+
+
+def test_evaluation_starts_as_models_commit_in_slices() -> None:
+    cluster = small()
+    cluster.act()
+    finish(cluster, "train", 0)
+    [first] = created(cluster)
+    assert (first.step, first.models) == ("evaluate", (0,))
+    cluster.act()
+    for number in (1, 2):
+        finish(cluster, "train", number)
+        cluster.act()
+    finish(cluster, "train", 3)
+    assert not created(cluster), "three slices of the cell are at work"
+    finish(cluster, "evaluate", 0)
+    finish(cluster, "train", 4, 5)
+    [rest] = created(cluster)
+    assert rest.models == (3, 4, 5)
+
+
+def test_a_failure_is_written_down_before_the_job_is_forgotten() -> None:
+    cluster = small(lambda step, number, _: Fate.LOST if (step, number) == ("train", 3) else Fate.DONE)
+    cluster.act()
+    for _ in range(3):
+        finish(cluster, "train")
+    [record] = [action for action in cluster.decide() if isinstance(action, RecordFailures)]
+    assert (record.step, record.models, record.index) == ("train", (3,), 3)
+    [job] = [job for job in cluster.jobs.values() if job.made.step == "train"]
+    assert not [action for action in cluster.decide() if isinstance(action, UpdateJob)]
+    cluster.execute(record)
+    assert UpdateJob(job.made.name, ttl_s=3600) in cluster.decide()
+
+
+def test_one_index_that_fails_blocks_no_cell() -> None:
+    cluster = small(lambda step, number, _: Fate.REFUSED if (step, number) == ("train", 3) else Fate.DONE)
+    settle(cluster)
+    assert cluster.store.scores == {(number, metric) for number in (0, 1, 2, 4, 5) for metric in range(2)}
+    assert cluster.store.failed == {("train", 3)}
+
+
+def test_parallelism_that_is_lowered_or_raised_is_patched() -> None:
+    cluster = small(parallelism=2)
+    cluster.act()
+    [name] = cluster.jobs
+    cluster.wanted = replace(cluster.wanted, parallelism=5)
+    assert cluster.decide() == [UpdateJob(name, parallelism=5)]
+    cluster.wanted = replace(cluster.wanted, parallelism=1)
+    assert cluster.decide() == [UpdateJob(name, parallelism=1)]
+
+
+def test_what_a_job_leaves_free_at_its_end_goes_to_the_next_cell() -> None:
+    other = "dsprites_full.factor_vae"
+    cluster = small(cells={CELL: tuple(range(6)), other: tuple(range(6, 12))}, parallelism=4)
+    assert [(job.cell, job.parallelism) for job in created(cluster)] == [(CELL, 4)]
+    cluster.act()
+    finish(cluster, "train", 0, 1, 2, 3)
+    [second] = [job for job in created(cluster) if job.step == "train"]
+    assert (second.cell, second.parallelism) == (other, 2)
+
+
+def test_a_paused_study_rests_and_goes_on() -> None:
+    cluster = small()
+    cluster.act()
+    cluster.start_pods()
+    cluster.wanted = replace(cluster.wanted, is_paused=True)
+    [name] = cluster.jobs
+    assert cluster.decide() == [UpdateJob(name, suspend=True)]
+    cluster.act()
+    finish(cluster, "train")
+    assert not cluster.decide()
+    assert not cluster.store.trained
+    cluster.wanted = replace(cluster.wanted, is_paused=False)
+    assert cluster.decide() == [UpdateJob(name, parallelism=6, suspend=False)]
+
+
+def test_kueue_would_resume_what_we_suspend_so_a_paused_job_goes() -> None:
+    cluster = small(queue="team")
+    cluster.act()
+    [job] = cluster.jobs.values()
+    assert job.is_suspended, "Kueue lets it start"
+    cluster.wanted = replace(cluster.wanted, is_paused=True)
+    assert [type(action) for action in cluster.decide()] == [DeleteJob]
+
+
+def test_a_deleted_study_is_left_to_the_cluster() -> None:
+    cluster = small(is_deleting=True)
+    assert not cluster.decide()
+
+
+def test_a_metric_more_computes_the_missing_scores_and_trains_nothing() -> None:
+    cluster = small()
+    settle(cluster)
+    cluster.metrics, cluster.wanted = 3, replace(cluster.wanted, plan="3")
+    assert {job.step for job in created(cluster)} == {"evaluate"}
+    settle(cluster)
+    assert len(cluster.store.scores) == 18
+
+
+def test_codes_that_were_evicted_are_extracted_again_where_scores_are_missing() -> None:
+    cluster = small(evicts_codes=True)
+    settle(cluster)
+    assert not cluster.store.codes, "all scores are there"
+    assert not cluster.decide(), "nobody needs them"
+    cluster.metrics, cluster.wanted = 3, replace(cluster.wanted, plan="3")
+    assert {job.step for job in created(cluster)} == {"postprocess"}
+    settle(cluster)
+    assert len(cluster.store.scores) == 18
+
+
+def test_models_without_metrics_are_trained_and_no_more() -> None:
+    cluster = small(has_scores=False)
+    cluster.metrics = 0
+    [job] = created(cluster)
+    assert not job.with_codes
+    settle(cluster)
+    assert not cluster.store.extracted
+    assert progress(cluster.wanted, cluster.cells(), ()).is_settled
+
+
+def test_an_image_of_another_contract_ends_in_one_job_until_the_image_changes() -> None:
+    cluster = small(lambda *_: Fate.OTHER_CONTRACT)
+    cluster.act()
+    finish(cluster, "train")
+    for job, pod in cluster.running():
+        cluster.finish(job, pod)
+    cluster.relist()
+    assert not cluster.decide(), "no storm of Jobs, and the Job stays as a memory"
+    found = progress(cluster.wanted, cluster.cells(), cluster.copy.values())
+    assert [job.end_reason for job in found.given_up] == ["PodFailurePolicy"]
+    cluster.choose = lambda *_: Fate.DONE
+    cluster.wanted = replace(cluster.wanted, images=dict.fromkeys(cluster.wanted.images, "image:2"))
+    assert [type(action) for action in cluster.decide()] == [DeleteJob]
+    cluster.act()
+    cluster.vanish()
+    cluster.relist()
+    assert [job.step for job in created(cluster)] == ["train"]
+
+
+def test_failures_are_forgotten_once_for_each_retry_also_when_the_status_was_lost() -> None:
+    tried: list[int] = []
+
+    def choose(step: Step, number: int, generation: int) -> Fate:
+        if (step, number) == ("train", 3):
+            tried.append(generation)
+            return Fate.REFUSED
+        return Fate.DONE
+
+    cluster = small(choose)
+    settle(cluster)
+    assert tried == [0]
+    cluster.wanted = replace(cluster.wanted, generation=1)
+    settle(cluster)
+    settle(cluster)
+    assert tried == [0, 1]
+    assert cluster.store.failed == {("train", 3)}
+
+
+def test_no_job_is_made_before_failures_are_forgotten() -> None:
+    cluster = small(generation=2)
+    assert not created(cluster)
+    cluster.act()
+    assert [job.generation for job in created(cluster)] == [2]
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_job_without_results_is_forgotten_soon_and_its_work_given_to_another(missing: int) -> None:
+    cluster = small()
+    cluster.act()
+    finish(cluster, "train")
+    cluster.store.trained.discard(missing)  # withdrawn, or never written
+    cluster.relist()
+    [job] = [job for job in cluster.jobs.values() if job.made.step == "train"]
+    assert UpdateJob(job.made.name, ttl_s=60) in cluster.decide()
+    assert not [action for action in created(cluster) if action.step == "train"]
+    settle(cluster)
+    assert missing in cluster.store.trained

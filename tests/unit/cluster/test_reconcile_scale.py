@@ -43,7 +43,8 @@ def test_twelve_thousand_models_take_few_objects_and_short_decisions() -> None:
         running = cluster.running()
         for job, pod in running[: max(1, len(running) * 2 // 3)]:
             cluster.finish(job, pod)
-        if not (actions or running or cluster.vanish(after_s=0)):
+        gone = cluster.vanish(after_s=0)
+        if not (actions or running or gone):
             break
     else:
         raise AssertionError("it does not come to its end")
