@@ -10,10 +10,11 @@ from typing import Any
 
 import grpc
 
-from disentanglement.errors import ArtifactConflict, NotBuiltYet, ResourceExhausted, SpecError
+from disentanglement.errors import ArtifactConflict, ResourceExhausted, SpecError
 from disentanglement.rpc import artifacts, tables
+from disentanglement.rpc.asked_studies import asked_study
 from disentanglement.rpc.chunks import CHUNK_BYTES
-from disentanglement.rpc.convert import from_proto
+from disentanglement.rpc.convert import to_proto
 from disentanglement.rpc.listing import page
 from disentanglement.rpc.names import STUDIES, parse_name, project_of
 from disentanglement.rpc.pages import offset_of, page_size, token_after
@@ -53,16 +54,12 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
 
     async def CreateStudy(self, request: pb.CreateStudyRequest, context: Context) -> pb.CreateStudyResponse:
         project = project_of(request.parent)
-        if request.WhichOneof("study") == "published":
-            raise NotBuiltYet("CreateStudyRequest.published: no published study is built yet")
-        if request.WhichOneof("study") != "spec":
-            raise SpecError.of("study", "exactly one of spec, published", "nothing")
-        spec = from_proto(request.spec, StudySpec, field="spec")
+        spec = asked_study(request)
         self._driver.check(project, spec.name)
         plan = await asyncio.to_thread(self._admit, spec)
         cost = await asyncio.to_thread(study_cost, self._store, StudyLedger(self._store, project, spec.name), plan)
         if request.validate_only:
-            study = study_pb2.Study(spec=request.spec, plan_digest=plan.digest)
+            study = study_pb2.Study(spec=to_proto(spec, study_pb2.StudySpec), plan_digest=plan.digest)
             return pb.CreateStudyResponse(study=study, cost=cost)
         await claim(self._store, project, request)
         await asyncio.to_thread(self._submit, spec, plan, project)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from disentanglement.cli import local_study
 from disentanglement.cli.console import print_json
-from disentanglement.cli.local_study import is_file, read_file
+from disentanglement.cli.local_study import LocalStudy, is_file, read_file
 from disentanglement.cli.options import DEFAULT_PROJECT, JsonOption, ProjectOption, SetOption, StoreOption
 from disentanglement.cli.parameters import assignments, metric_specs
 from disentanglement.cli.settings import Place
-from disentanglement.errors import SpecError
+from disentanglement.errors import NotBuiltYet, SpecError
 
 if TYPE_CHECKING:
     from disentanglement.specs import Selection, StudySpec, TrainSpec
@@ -85,6 +86,23 @@ def source(study: str, place: Place) -> StudySpec:
     if study in STUDIES:
         return STUDIES[study].spec
     return load_study(place.open(), place.project, study).study_spec()
+
+
+def submit(place: Place, study: StudySpec, *, replace: bool) -> LocalStudy:
+    """Submits a study.
+
+    Raises:
+        NotBuiltYet: with the list of what is missing, and with the options that leave it out.
+    """
+    from disentanglement.metrics.catalog import METRICS
+
+    try:
+        return local_study.submit(place, study, replace=replace)
+    except NotBuiltYet as error:
+        built = [word for word in dict.fromkeys(metric.word for metric in study.metrics) if word in METRICS]
+        ways = "choose models by --models, --datasets or --methods"
+        ways += f", metrics by --metrics {','.join(built)}" if "metric." in str(error) and built else ""
+        raise NotBuiltYet(f"{error} ({ways})") from None
 
 
 def is_published(study: str) -> bool:

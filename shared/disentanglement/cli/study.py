@@ -113,7 +113,9 @@ def run(
     if server is not None:
         _run_remote(Server(server, token, project, tls_ca), spec or study, as_json)
         return
-    found = local_study.resubmit(place, study) if spec is None else local_study.submit(place, spec, replace=replace)
+    found = (
+        local_study.resubmit(place, study) if spec is None else published_studies.submit(place, spec, replace=replace)
+    )
     on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
     again = f"stopped, checkpoints are kept; go on with: disentangle study run {study}"
     with saying_on_interrupt(again), _view(found.name) as view:
@@ -261,9 +263,7 @@ app.command("show")(published_studies.show)
 
 @app.command("list")
 def list_studies(
-    published: Annotated[
-        bool, typer.Option("--published", help="The published studies instead of the submitted ones")
-    ] = False,
+    published: Annotated[bool, typer.Option("--published", help="Only the published studies")] = False,
     store: StoreOption = None,
     project: ProjectOption = DEFAULT_PROJECT,
     server: ServerOption = None,
@@ -271,7 +271,7 @@ def list_studies(
     tls_ca: TlsCaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the submitted studies, or with --published those that can be run by their name.
+    """List the submitted studies, and below them the published ones; with --json only the submitted ones.
 
     Example: disentangle study list --published
     """
@@ -280,7 +280,6 @@ def list_studies(
     if published:
         print_records(published_studies.published_rows(), as_json=as_json, nothing="")
         return
-
     if server is not None:
         rows = Server(server, token, project, tls_ca).rows()
     else:
@@ -299,8 +298,10 @@ def list_studies(
     print_records(
         rows,
         as_json=as_json,
-        nothing="no study yet: disentangle study run FILE.yaml (published ones: study list --published)",
+        nothing="no study was submitted yet: disentangle study run FILE.yaml, or one of the published studies:",
     )
+    if not as_json:
+        print_records(published_studies.published_rows(), as_json=False, nothing="")
 
 
 def _asked_for(place: Place, study: str, **options: Any) -> StudySpec | None:

@@ -59,6 +59,19 @@ def from_proto(message: Message, kind: type[AnySpec], *, field: str = "") -> Any
     return parse_spec(kind, plain, field=field)
 
 
+def struct_to_plain(struct: Struct, *, field: str) -> dict[str, Any]:
+    """The object in a struct; `field` is put in front of the paths of errors.
+
+    Raises:
+        SpecError: an empty value, or a number that is not finite.
+    """
+    faults: list[Violation] = []
+    plain = _plain_struct(struct, field, faults)
+    if faults:
+        raise SpecError(faults)
+    return plain
+
+
 def enum_word(enum: EnumDescriptor, number: int) -> str | None:
     """`DIP_TYPE_II` as its number -> `ii`; None for zero (unspecified) and for numbers that the enum does not have."""
     value = enum.values_by_number.get(number)

@@ -178,7 +178,17 @@ def training_specs(study: StudySpec) -> dict[int, TrainSpec]:
         SpecError: a combination of the grid that is no valid training spec, with the path into it, a model twice, or a
             selection of what the study does not have.
     """
-    return select(study.selection, _all_training_specs(study))
+    grid: Sequence[Mapping[str, Any]] = [{}] if study.grid is None else expand(study.grid)
+    base = study.model.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    reader = _SpecReader(base)
+    selected = select(study.selection, [reader.read(number, changes) for number, changes in enumerate(grid)])
+    if not study.changes:
+        return selected
+    reader = _SpecReader(base)  # what is not selected need not bear the changes
+    return {
+        number: reader.read(number, {**grid[number], **_paths(study.changes, {**base, **grid[number]})})
+        for number in selected
+    }
 
 
 def expand_study(study: StudySpec, digests: Mapping[str, str]) -> Plan:
@@ -209,18 +219,6 @@ def resolved(spec: TrainSpec, digests: Mapping[str, str]) -> TrainSpec:
         raise SpecError.of("dataset.name", f"a data set that the store holds (`disentangle data import {name}`)", name)
     dataset = DatasetSpec(name=name, digest=digests[name], options=spec.dataset.options)
     return spec.model_copy(update={"dataset": dataset})  # valid parts: not validated again, thousands of times
-
-
-def _all_training_specs(study: StudySpec) -> list[TrainSpec]:
-    if study.grid is None and not study.changes:
-        return [study.model]
-    base = study.model.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    reader = _SpecReader(base)
-    grid: Sequence[Mapping[str, Any]] = [{}] if study.grid is None else expand(study.grid)
-    return [
-        reader.read(number, {**changes, **_paths(study.changes, {**base, **changes})})
-        for number, changes in enumerate(grid)
-    ]
 
 
 def _paths(changes: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def test_what_is_not_built_yet_is_named(stack: Stack) -> None:
             "CreateReasoningJob": lambda: trainers.CreateReasoningJob(trainer.CreateReasoningJobRequest(), timeout=20),
             "irs": lambda: evaluators.EvaluateMetrics(irs, timeout=20),
             "beta_tc_vae": lambda: trainers.CreateTrainingJob(create, timeout=20),
-            "published": lambda: aggregator_grpc.AggregatorServiceStub(channel).CreateStudy(
+            "objective.factor_vae": lambda: aggregator_grpc.AggregatorServiceStub(channel).CreateStudy(
                 aggregator.CreateStudyRequest(parent=PARENT, published="unsupervised_study_v1"), timeout=20
             ),
         }
