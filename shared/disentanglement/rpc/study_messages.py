@@ -188,6 +188,19 @@ def event_message(record: StudyRecord, happening: Happening) -> study_pb2.StudyE
     return message
 
 
+def events_between(before: StudyStatus, after: StudyStatus, at: datetime) -> list[study_pb2.StudyEvent]:
+    """Commits and failures between two looks at a study that is driven elsewhere, in the order of the plan."""
+    reasons = {(record.step, record.step_key): error_from_plain(record.details) for record in after.failures}
+    events = []
+    for item in after.items:
+        if item.id in after.committed - before.committed:
+            events.append(event_message(after.record, Happening(at, item, JobState.SUCCEEDED, None)))
+        elif item.id in after.failed - before.failed:
+            error = reasons.get((item.step, str(item.key)))
+            events.append(event_message(after.record, Happening(at, item, JobState.FAILED, error)))
+    return events
+
+
 class WatchedRun:
     """What somebody who watches a study that is driven here gets to see."""
 
