@@ -91,7 +91,7 @@ class Figures:
             f"at most {samples.objects} objects besides {samples.pods} pods and {samples.events} events",
             f"status {samples.status_bytes} bytes",
             f"{self.stored} objects in MinIO",
-            f"{self.writer['repeated']} steps done twice",
+            f"{self.writer['idle']} pods that found their work done",
         )
         return f"scale-test: {'; '.join(parts)}"
 

@@ -94,7 +94,7 @@ def test_a_controller_that_is_killed_goes_on_where_it_was(cluster: Cluster, spec
         cluster.controller.kill()
         cluster.wait_for_phase("killed", "Succeeded")
     assert writer.counts["committed"] == 4 * 3
-    assert not writer.counts["repeated"]
+    assert not writer.counts["idle"]
 
 
 NEEDED = [

@@ -51,8 +51,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 TRIES = "batch.kubernetes.io/job-index-failure-count"
 THREADS = 4
 WATCH_S = 2
-CRASHED = 1
-WORST_FIRST = (ExitCode.TRY_AGAIN, ExitCode.FAILED, ExitCode.COMMITTED)
+WORST_FIRST = (ExitCode.CRASHED, ExitCode.TRY_AGAIN, ExitCode.FAILED, ExitCode.COMMITTED)
 NO_CONTENT = content_digest({})
 
 Choose = Callable[[Step, int], Fate]
@@ -99,7 +98,7 @@ class Writer:
         self, api: KubernetesApi, store: Store, *, namespace: str, study: str = "", choose: Choose = fate
     ) -> None:
         self.counts: Counter[str] = Counter()
-        """`pods`, `committed`, `repeated` (was committed before), `premature` (scored before it was extracted), ..."""
+        """`pods`, `committed`, `idle` (pods that had nothing left to do), `premature` (scored before extracted), ..."""
         self._api = api
         self._store = store
         self._namespace = namespace
@@ -160,13 +159,17 @@ class Writer:
     def _settle(self, work: Work) -> int:
         """Writes what the pod's group leaves behind; the exit code."""
         cell = self._cell(work.group.plan, work.group.cell)
-        codes = {self._settle_model(work, cell[number]) for number in work.group.numbers}
-        return next(code for code in (CRASHED, *WORST_FIRST) if code in codes)
+        new: list[StepId] = []
+        codes = {self._settle_model(work, cell[number], new) for number in work.group.numbers}
+        code = next(code for code in WORST_FIRST if code in codes)
+        if code == ExitCode.COMMITTED and not new:
+            self._count("idle")
+        return code
 
-    def _settle_model(self, work: Work, model: PlannedModel) -> int:
+    def _settle_model(self, work: Work, model: PlannedModel, new: list[StepId]) -> ExitCode:
         chosen = self._choose(work.step, model.number)
         if chosen is Fate.LOST:
-            return CRASHED
+            return ExitCode.CRASHED
         if chosen is Fate.RETRIED and work.tries == 0:
             return ExitCode.TRY_AGAIN
         items = [item for item in steps_of(model) if item.step in _steps(work)]
@@ -175,8 +178,7 @@ class Writer:
             items = items if work.step == "evaluate" else []
         if items and (work.step == "postprocess" or work.with_codes):
             self._put_codes(model)
-        for item in items:
-            self._commit(item)
+        new += [item.id for item in items if self._commit(item)]
         return ExitCode.FAILED if chosen is Fate.REFUSED else ExitCode.COMMITTED
 
     def _refuse(self, work: Work, item: WorkItem) -> None:
@@ -197,7 +199,8 @@ class Writer:
         )
         self._store.put(key, manifest.to_bytes(), if_absent=True)
 
-    def _commit(self, item: WorkItem) -> None:
+    def _commit(self, item: WorkItem) -> bool:
+        """Whether it was not committed before."""
         step, member = step_of(item.spec)
         manifest = Attempt(self._store, step, item.key).manifest(
             spec=canonical(item.spec),
@@ -206,10 +209,12 @@ class Writer:
             results={"score": 0.5} if step == "evaluate" else {},
         )
         is_new = self._store.put(manifest.key, manifest.to_bytes(), if_absent=True)
-        self._count("committed" if is_new else "repeated")
+        if is_new:
+            self._count("committed")
         if step == "evaluate" and not self._is_extracted(item.upstream[0]):
             self._count("premature")
         self._committed.add(item.id)
+        return is_new
 
     def _is_extracted(self, key: StepKey) -> bool:
         return ("postprocess", key) in self._committed or find_manifest(self._store, "postprocess", key) is not None
