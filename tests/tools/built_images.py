@@ -48,13 +48,19 @@ def image_archive() -> Path:
     archive = cache("images") / _key() / "images.tar"
     if not archive.is_file():
         with engine(has_bridge=False) as started:
+            if archive.is_file():  # somebody else made it while we waited for the engine
+                return archive
             names = build_images(started)
-            for former in cache("images").glob("*/"):
+            for former in sorted(cache("images").glob("*/"), key=_made_at)[:-1]:  # the last may be in use
                 shutil.rmtree(former)
-            archive.parent.mkdir(parents=True)
+            archive.parent.mkdir(parents=True, exist_ok=True)
             started.run("save", "--output", f"{archive}.new", *names, timeout_s=SAVE_S)
             Path(f"{archive}.new").replace(archive)
     return archive
+
+
+def _made_at(folder: Path) -> float:
+    return folder.stat().st_mtime
 
 
 def _key() -> str:
