@@ -13,8 +13,23 @@ from disentanglement.cli.cluster_study import Cluster, Pace, counts_of, phase_of
 from disentanglement.cli.console import print_json, say, saying_on_interrupt
 from disentanglement.cli.exit_codes import ExitCode
 from disentanglement.cli.local_study import is_file
-from disentanglement.cli.options import ClusterOption, ContextOption, JsonOption, NamespaceOption, StoreOption
-from disentanglement.cli.parameters import assignments
+from disentanglement.cli.options import (
+    ClusterOption,
+    ContextOption,
+    JsonOption,
+    NamespaceOption,
+    SetOption,
+    StoreOption,
+)
+from disentanglement.cli.published_studies import (
+    DatasetsOption,
+    MethodsOption,
+    MetricsOption,
+    ModelsOption,
+    NameOption,
+    SeedsOption,
+    varied,
+)
 from disentanglement.cli.settings import Place
 from disentanglement.cli.study_view import StudyView
 from disentanglement.cluster.names import SYSTEM_NAMESPACE, project_of, store_name
@@ -32,19 +47,21 @@ TAIL_LINES = 50
 
 def submit(
     study: FileOrName,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the Study (default: the study's)")] = None,
-    models: Annotated[str | None, typer.Option("--models", help="Numbers of models, e.g. 0-299,305")] = None,
-    datasets: Annotated[str | None, typer.Option("--datasets", help="Only these data sets, by comma")] = None,
-    methods: Annotated[str | None, typer.Option("--methods", help="Only these methods, by comma")] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Only these seeds, e.g. 0-4")] = None,
-    metrics: Annotated[str | None, typer.Option("--metrics", help="These metrics instead, by comma")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change every model; several times")
+    models: ModelsOption = None,
+    datasets: DatasetsOption = None,
+    methods: MethodsOption = None,
+    seeds: SeedsOption = None,
+    metrics: MetricsOption = None,
+    set_: SetOption = None,
+    name: NameOption = None,
+    parallelism: Annotated[
+        int | None, typer.Option("--parallelism", min=1, help="Pods at once that train", show_default=False)
     ] = None,
-    parallelism: Annotated[int | None, typer.Option("--parallelism", min=1, help="Pods of a step at once")] = None,
-    models_per_pod: Annotated[int | None, typer.Option("--models-per-pod", min=1, help="Models in one pod")] = None,
-    pool: Annotated[str | None, typer.Option("--pool", help="Worker pool that trains")] = None,
-    queue: Annotated[str | None, typer.Option("--queue", help="Kueue's local queue")] = None,
+    models_per_pod: Annotated[
+        int | None, typer.Option("--models-per-pod", min=1, help="Models in one pod", show_default=False)
+    ] = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="Worker pool that trains", show_default=False)] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="Kueue's local queue", show_default=False)] = None,
     cluster: ClusterOption = True,
     context: ContextOption = None,
     namespace: NamespaceOption = None,
@@ -60,24 +77,24 @@ def submit(
 
       disentangle study submit unsupervised_study_v1 --models 0-299 --set training_steps=1000 --cluster
     """
-    selection = {"models": models, "datasets": _words(datasets), "methods": _words(methods), "seeds": seeds}
-    changes = {
-        "selection": {word: value for word, value in selection.items() if value},
-        "metrics": _words(metrics),
-        "set": assignments(set_),
-        "parallelism": parallelism,
-        "modelsPerPod": models_per_pod,
-        "pool": pool,
-        "queue": queue,
+    variation = {
+        "models": models,
+        "datasets": datasets,
+        "methods": methods,
+        "seeds": seeds,
+        "metrics": metrics,
+        "set_": set_,
+        "name": name,
     }
-    target = cluster_study.connect(context, namespace)
-    made = target.submit(_resource(study, name, changes))
+    changes = {"parallelism": parallelism, "modelsPerPod": models_per_pod, "pool": pool, "queue": queue}
+    item = resource(study, variation, changes)
+    made = cluster_study.connect(context, namespace).submit(item)
     if as_json:
         print_json(plain(made))
         return
-    where = f"{made['metadata']['name']} -n {made['metadata']['namespace']}"
-    say(f"submitted; watch it with: disentangle study watch {where.replace('-n', '--cluster --namespace')}")
-    say(f"or with: kubectl get study {where} --watch")
+    made_name, where = made["metadata"]["name"], made["metadata"]["namespace"]
+    say(f"submitted; watch it with: disentangle study watch {made_name} --cluster --namespace {where}")
+    say(f"or with: kubectl get study {made_name} -n {where} --watch")
 
 
 def why(
@@ -148,9 +165,9 @@ def is_in_cluster(cluster: bool, context: str | None, namespace: str | None) -> 
     return cluster or context is not None or namespace is not None
 
 
-def run(target: Cluster, study: str, as_json: bool) -> None:
+def run(target: Cluster, item: Object, as_json: bool) -> None:
     """Submits a study and watches it."""
-    made = target.submit(_resource(study, None, {}))
+    made = target.submit(item)
     watch(target, made["metadata"]["name"], as_json)
 
 
@@ -184,10 +201,12 @@ def watch(target: Cluster, study: str, as_json: bool) -> None:
     _finish(last, as_json)
 
 
-def cancel(target: Cluster, study: str) -> None:
+def cancel(target: Cluster, study: str, as_json: bool) -> None:
     """Deletes a study from the cluster."""
     name = _name_of(study)
     target.cancel(name)
+    if as_json:
+        print_json({"study": name, "namespace": target.namespace, "phase": "Deleted"})
     say(f"{name} is deleted from the cluster and its pods stop; what is computed stays in the store")
 
 
@@ -201,17 +220,32 @@ def retry(target: Cluster, study: str, as_json: bool) -> None:
         say(f"{count} failed models of {name} are tried again")
 
 
-def _resource(study: str, name: str | None, changes: Mapping[str, Any]) -> Object:
-    from disentanglement.cluster.submission import changed, named, resource_of, study_resource
+def resource(study: str, variation: Mapping[str, Any], changes: Mapping[str, Any]) -> Object:
+    """The resource that an argument means: a Study or a study file, or a published study, or a part of it.
 
-    item = resource_of(_document(Path(study))) if is_file(study) else study_resource(study, {"study": study})
-    item = changed(item, changes)
-    return {**item, "metadata": {**item["metadata"], "name": named(name, field="--name")}} if name else item
+    Raises:
+        SpecError: it is none of these, or a field is wrong.
+    """
+    from disentanglement.cluster.submission import changed, resource_of, resource_spec, study_resource
+    from disentanglement.specs import StudySpec, parse_spec
+    from disentanglement.studies.published import STUDIES
+
+    document = _document(Path(study)) if is_file(study) else None
+    if isinstance(document, Mapping) and "kind" in document:
+        if given := [name for name, value in variation.items() if value is not None]:
+            option = f"--{given[0].strip('_')}"
+            raise SpecError.of(option, "nothing with a Study resource, which has fields for it", "a value")
+        return changed(resource_of(document), changes)
+    if document is None and study not in STUDIES:
+        raise SpecError.of("study", f"a file, or a published study ({', '.join(STUDIES)})", study)
+    whole = STUDIES[study].spec if document is None else parse_spec(StudySpec, document)
+    wanted = varied(whole, **variation)
+    return changed(study_resource(wanted.name, resource_spec(wanted)), changes)
 
 
 def _name_of(study: str) -> str:
     """The name of a study, or the one in a file."""
-    return str(_resource(study, None, {})["metadata"]["name"]) if is_file(study) else study
+    return str(resource(study, {}, {})["metadata"]["name"]) if is_file(study) else study
 
 
 def _document(path: Path) -> Any:
@@ -270,7 +304,3 @@ def _show_failures(study: Object) -> None:
         say(f"failed: {what}: {failure.get('reason')}: {failure.get('message')}", style="red")
     if failures:
         say(f"read more: disentangle study why {name} --cluster; again: disentangle study retry {name} --cluster")
-
-
-def _words(text: str | None) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()] if text else []

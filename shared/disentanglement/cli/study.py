@@ -77,6 +77,9 @@ def run(
     server: ServerOption = None,
     token: TokenOption = None,
     tls_ca: TlsCaOption = None,
+    cluster: ClusterOption = False,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a study, or go on with it: what is committed is never computed again.
@@ -91,22 +94,27 @@ def run(
 
       disentangle study run study.yaml --server 127.0.0.1:50050
 
+      disentangle study run study.yaml --cluster
+
       disentangle study run unsupervised_study_v1 --models 42 --metrics mig,sap_score --set training_steps=1000
     """
     from disentanglement.cli import local_study
 
+    variation: dict[str, Any] = {
+        "models": models,
+        "datasets": datasets,
+        "methods": methods,
+        "seeds": seeds,
+        "metrics": metrics,
+        "set_": set_,
+        "name": name,
+    }
+    if is_in_cluster(cluster, context, namespace):
+        item = cluster_commands.resource(study, variation, {})
+        cluster_commands.run(cluster_study.connect(context, namespace), item, as_json)
+        return
     place = Place.of(store, project)
-    spec = _asked_for(
-        place,
-        study,
-        models=models,
-        datasets=datasets,
-        methods=methods,
-        seeds=seeds,
-        metrics=metrics,
-        set_=set_,
-        name=name,
-    )
+    spec = _asked_for(place, study, **variation)
     if check_only:
         _check(place, spec or published_studies.source(study, place), as_json)
         return
@@ -209,13 +217,14 @@ def cancel(
     cluster: ClusterOption = False,
     context: ContextOption = None,
     namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Stop a study for good, wherever it runs; what is committed and all checkpoints stay.
 
     Running it again lets it go on. With --cluster the Study is deleted there.
     """
     if is_in_cluster(cluster, context, namespace):
-        cluster_commands.cancel(cluster_study.connect(context, namespace), study)
+        cluster_commands.cancel(cluster_study.connect(context, namespace), study, as_json)
         return
     name = _name_of(study)
     if server is not None:
@@ -224,6 +233,8 @@ def cancel(
         from disentanglement.studies.records import cancel_study
 
         cancel_study(Place.of(store, project).open(), project, name)
+    if as_json:
+        print_json({"study": name, "state": "cancelled"})
     say(f"{name} is cancelled; `disentangle study run {study}` lets it go on")
 
 

@@ -102,7 +102,8 @@ class ClusterStudies:
         lines = [metric_line(metric) for metric in have.spec.metrics or ()]
         missing = [line for metric in want.spec.metrics or () if (line := metric_line(metric)) not in lines]
         if have.spec.metrics is not None and missing:
-            self.api.merge(STUDIES, where, {"spec": {"metrics": [*lines, *missing]}})
+            as_written = standing["spec"]["metrics"]
+            self.api.merge(STUDIES, where, {"spec": {"metrics": [*as_written, *missing]}})
 
 
 def is_in_cluster(env: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from disentanglement.cluster.kinds import Object
 from disentanglement.cluster.names import API_VERSION, KIND, check_study_name, resource_name
-from disentanglement.cluster.resource import StudyResource
+from disentanglement.cluster.resource import StudyResource, metric_line
 from disentanglement.errors import SpecError
 from disentanglement.specs import StudySpec, parse_spec
 from disentanglement.specs.parsing import shown
@@ -84,7 +84,8 @@ def resource_of(document: Any) -> Object:
     if "kind" not in document and "apiVersion" not in document:
         study = parse_spec(StudySpec, document)
         return study_resource(study.name, resource_spec(study))
-    return normal(document)
+    item = normal(document)
+    return {**item, "spec": {**document["spec"], **_metrics_as_written(document["spec"])}}
 
 
 def changed(item: Object, changes: Mapping[str, Any]) -> Object:
@@ -94,7 +95,15 @@ def changed(item: Object, changes: Mapping[str, Any]) -> Object:
         SpecError: naming each wrong field.
     """
     given = {name: value for name, value in changes.items() if value not in (None, {}, [])}
-    return normal({**item, "spec": {**item["spec"], **given}})
+    return resource_of({**item, "spec": {**item["spec"], **given}})
+
+
+def _metrics_as_written(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Objects become lines; lines stay, since a metric that stands in a cluster can't be written otherwise."""
+    metrics = spec.get("metrics")
+    if metrics is None:
+        return {}
+    return {"metrics": [metric if isinstance(metric, str) else metric_line(metric) for metric in metrics]}
 
 
 def _metadata(name: str, namespace: str) -> dict[str, str]:

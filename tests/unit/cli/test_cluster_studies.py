@@ -114,7 +114,9 @@ def test_a_published_study_is_submitted_by_its_name_with_a_selection(cluster: Ti
     ]
     ended = run("study", "submit", "unsupervised_study_v1", *options)
     assert ended.code == 0, ended.err
-    assert the_study(cluster, "part")["spec"] == {
+    spec = the_study(cluster, "part")["spec"]
+    assert len(spec.pop("metrics")) == 9
+    assert spec == {
         "study": "unsupervised_study_v1",
         "selection": {"models": "0-9", "seeds": "0-1"},
         "set": {"training_steps": 10},
@@ -144,6 +146,29 @@ def test_a_file_that_is_no_study_is_refused_by_its_field(
     ended = run("study", "submit", tmp_path / "bad.yaml")
     assert ended.code == 2
     assert field in ended.err
+
+
+def test_running_in_a_cluster_is_submitting_and_watching(cluster: TinyKubernetes, run: Any, tiny: Path) -> None:
+    assert run("study", "submit", tiny).code == 0
+    counts = {"total": 2, "trained": 2, "evaluated": 2, "failed": 0}
+    status = {"phase": "Succeeded", "observedGeneration": 1, "counts": counts}
+    cluster.put(STUDIES.path(LAB, "tiny"), {**the_study(cluster), "status": status})
+    ended = run("study", "run", tiny, "--cluster", "--json")
+    assert (ended.code, ended.json["counts"]) == (0, counts)
+
+
+def test_a_resource_takes_no_options_that_it_has_fields_for(cluster: TinyKubernetes, run: Any, tmp_path: Path) -> None:
+    item = {"apiVersion": "disentanglement.dev/v1alpha1", "kind": "Study", "metadata": {"name": "a"}}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**item, "spec": {"study": "test"}}))
+    ended = run("study", "submit", tmp_path / "a.yaml", "--models", "3")
+    assert ended.code == 2
+    assert "--models" in ended.err
+
+
+def test_what_is_neither_a_file_nor_published_is_refused(cluster: TinyKubernetes, run: Any) -> None:
+    ended = run("study", "submit", "nothing_v1")
+    assert ended.code == 2
+    assert "unsupervised_study_v1" in ended.err
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
