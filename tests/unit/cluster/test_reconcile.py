@@ -11,6 +11,7 @@ from small_cluster import Choose, Fate, SmallCluster, settle
 
 from disentanglement.cluster.actions import CreateJob, DeleteJob, RecordFailures, UpdateJob
 from disentanglement.cluster.reconcile import MAX_GROUPS
+from disentanglement.cluster.shares import Shares
 from disentanglement.cluster.status import progress
 from disentanglement.cluster.wanted import Wanted
 from disentanglement.specs import Step
@@ -312,3 +313,32 @@ def test_a_job_without_results_is_forgotten_soon_and_its_work_given_to_another(m
     assert not [action for action in created(cluster) if action.step == "train"]
     settle(cluster)
     assert missing in cluster.store.trained
+
+
+def test_a_retry_does_not_wait_for_the_job_in_which_a_model_failed() -> None:
+    cluster = small(lambda step, number, gen: Fate.REFUSED if (step, number, gen) == ("train", 3, 0) else Fate.DONE)
+    cluster.act()
+    finish(cluster, "train", 3)
+    cluster.wanted = replace(cluster.wanted, generation=1)
+    cluster.act()
+    assert not cluster.store.failed
+    assert not [action for action in cluster.decide() if isinstance(action, RecordFailures)], "it is forgotten"
+    cluster.wanted = replace(cluster.wanted, parallelism=7)
+    [again] = [job for job in created(cluster) if job.step == "train"]
+    assert (again.models, again.generation) == ((3,), 1)
+
+
+def test_pods_that_are_still_ending_take_their_places() -> None:
+    cluster = small()
+    cluster.act()
+    [job] = cluster.copy.values()
+    shrunk = replace(job, parallelism=1, active=1, terminating=3)
+    other = replace(job, name="other", parallelism=0)
+    shares = Shares(6, [shrunk, other], is_queued=False)
+    assert list(shares.changes(keep=())) == [UpdateJob(job.name, parallelism=3)]
+    assert shares.take(5) == 0
+
+
+def test_kueue_admits_no_job_that_would_be_too_small() -> None:
+    shares = Shares(8, [], is_queued=True)
+    assert [shares.take(7), shares.take(7), shares.take(1)] == [7, 0, 1]
