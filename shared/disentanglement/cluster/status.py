@@ -158,7 +158,8 @@ def _progressing(phase: Phase, found: Progress) -> Finding:
         case "Running":
             return Finding("Progressing", "True", "Working", f"{found.running} pods work")
         case "Pending":
-            what = "no pod works now: they wait for a node, or for the next try" if found.has_work else "the next Jobs are about to be made"
+            waiting = "no pod works now: nodes, or the next try, are waited for"
+            what = waiting if found.has_work else "the next Jobs are about to be made"
             return Finding("Progressing", "True", "Waiting", what)
         case "Paused":
             return Finding("Progressing", "False", "Paused", "set spec.paused to false to let it go on")
