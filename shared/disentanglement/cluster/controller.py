@@ -10,13 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from disentanglement.cluster.kinds import JOBS, STUDIES, Object, ObjectName, labels_of, name_of, selector
 from disentanglement.cluster.kubernetes_jobs import KubernetesApi
 from disentanglement.cluster.mirror import Mirror
 from disentanglement.cluster.names import PART_OF, PART_OF_LABEL, STUDY_LABEL
 from disentanglement.cluster.slim import slim
-from disentanglement.cluster.study_work import StudyWork
 from disentanglement.cluster.work_queue import WorkQueue
 from disentanglement.errors import DisentanglementError
 
@@ -27,7 +27,21 @@ SHORTEST_REST_S, LONGEST_REST_S = 0.5, 10.0
 REST_FACTOR = 5.0
 """A study whose look takes a second rests for five, so that many changes are looked at together."""
 
-MakeWork = Callable[[ObjectName, Mirror], StudyWork]
+
+
+class Work(Protocol):
+    """What looks at one study (`StudyWork`)."""
+
+    def look(self, item: Object) -> float:
+        """Does what can be done now; in how many seconds to look again, whatever happens."""
+        ...
+
+    def forget(self) -> None:
+        """The study is gone."""
+        ...
+
+
+MakeWork = Callable[[ObjectName, Mirror], Work]
 
 
 class Controller:
@@ -48,7 +62,7 @@ class Controller:
         self._clock = clock
         self._make_work = make_work
         self._queue = WorkQueue[ObjectName](clock)
-        self._work: dict[ObjectName, StudyWork] = {}
+        self._work: dict[ObjectName, Work] = {}
         self._pauses: dict[ObjectName, float] = {}
         self._studies: dict[str, Mirror] = {}
         self._jobs: dict[str, Mirror] = {}
@@ -87,7 +101,7 @@ class Controller:
             self._queue.rest(key, min(max(SHORTEST_REST_S, REST_FACTOR * took_s), LONGEST_REST_S))
         self._queue.add(key, after_s=after_s)
 
-    def _one_look(self, key: ObjectName, work: StudyWork, item: Object) -> float:
+    def _one_look(self, key: ObjectName, work: Work, item: Object) -> float:
         """In how many seconds the study has to be looked at again, whatever happens."""
         try:
             after_s = work.look(item)

@@ -116,7 +116,7 @@ def _labels(job: CreateJob, settings: JobSettings) -> dict[str, str]:
         names.NAME_LABEL: "worker",
         names.PART_OF_LABEL: names.PART_OF,
         names.MANAGED_BY_LABEL: names.CONTROLLER,
-        names.STUDY_LABEL: settings.owner.name,
+        names.STUDY_LABEL: names.resource_name(settings.store_study),  # the owner may be a launcher's Job
         names.STEP_LABEL: job.step,
         names.CELL_LABEL: job.cell[: names.MAX_LABEL].rstrip("._-"),
     }

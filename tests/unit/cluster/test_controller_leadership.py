@@ -29,6 +29,11 @@ def leadership(cluster: TinyKubernetes, identity: str, lease_s: float = LEASE_S)
     return Leadership(KubernetesApi(configuration, namespace="lab"), "lab", identity, lease_s=lease_s)
 
 
+def lead(who: Leadership, stop: threading.Event, leading: threading.Event) -> None:
+    if who.acquire(stop):
+        leading.set()
+
+
 def holder(cluster: TinyKubernetes) -> str:
     [lease] = cluster.below(LEASE)
     return str(lease["spec"]["holderIdentity"])
@@ -43,7 +48,7 @@ def test_a_second_one_waits_until_the_first_lets_go(cluster: TinyKubernetes) -> 
     stop, leading = threading.Event(), threading.Event()
     one, two = leadership(cluster, "one", lease_s=60), leadership(cluster, "two", lease_s=0.5)
     one.acquire(stop)
-    waiting = threading.Thread(target=lambda: two.acquire(stop) and leading.set())
+    waiting = threading.Thread(target=lead, args=(two, stop, leading))
     waiting.start()
     assert not leading.wait(0.3)
     one.release()
@@ -62,7 +67,7 @@ def test_a_leader_that_is_alive_is_not_followed(cluster: TinyKubernetes) -> None
     one = leadership(cluster, "one", lease_s=1)
     one.acquire(stop)
     one.keep(stop, lost.set)
-    waiting = threading.Thread(target=lambda: leadership(cluster, "two", lease_s=1).acquire(stop) and leading.set())
+    waiting = threading.Thread(target=lead, args=(leadership(cluster, "two", lease_s=1), stop, leading))
     waiting.start()
     assert not leading.wait(2)
     assert not lost.is_set()

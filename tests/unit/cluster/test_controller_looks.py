@@ -427,7 +427,7 @@ def test_jobs_are_not_made_faster_than_allowed(cluster: TinyCluster) -> None:
     cluster.apply("one")
     cluster.apply("two")
     tools = cluster.tools()
-    cluster.tools = lambda tell=None: tools  # type: ignore[method-assign, assignment, misc]
+    cluster.tools = lambda tell=None: tools  # type: ignore[method-assign]
     cluster.look("one", after_s=0)
     wait_s = cluster.look("two", after_s=0)
     assert len(cluster.jobs_of("train")) == 1
