@@ -23,8 +23,9 @@ from disentanglement.rpc.resources import state_filter
 from disentanglement.rpc.study_costs import study_cost
 from disentanglement.rpc.study_cursors import StudyCursors
 from disentanglement.rpc.study_drivers import StudyDriver
-from disentanglement.rpc.study_messages import ModelMessages, StudyStatus, WatchedRun, load_status, study_message
+from disentanglement.rpc.study_messages import ModelMessages, WatchedRun, events_between, study_message
 from disentanglement.rpc.study_runs import Plans
+from disentanglement.rpc.study_status import StudyStatus, load_status
 from disentanglement.specs import StudySpec
 from disentanglement.steps.admission import admit_study
 from disentanglement.steps.ledger import StudyLedger
@@ -127,6 +128,8 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
         project, study = parse_name(request.name, STUDIES)
         seen = self._cursors.read(request.name, request.cursor)
         events: list[study_pb2.StudyEvent] = []
+        before: StudyStatus | None = None
+        sent: study_pb2.Study | None = None
         while True:
             run = self._driver.find(project, study)
             if run is not None:
@@ -139,8 +142,12 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
                 events = watched.remaining_events()
             began = time.monotonic()
             status, last = await self._status(project, study), self._cursors.last(request.name)
-            if last != request.cursor or events or not status.is_final:
-                yield pb.WatchStudyResponse(cursor=last, study=study_message(status), events=events)
+            events += events_between(before, status, datetime.now(UTC)) if before is not None else []
+            message = study_message(status)
+            is_new = message != sent if sent is not None else last != request.cursor or not status.is_final
+            if is_new or events:
+                yield pb.WatchStudyResponse(cursor=last, study=message, events=events)
+            before, sent = status, message
             if status.is_final:
                 return
             if (error := self._driver.error_of(project, study)) is not None:

@@ -17,7 +17,9 @@ DEFAULT_ADDRESS = "127.0.0.1:8086"
 
 def main(arguments: Sequence[str]) -> int:
     """0 where the server answers in time that it serves, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m disentanglement.rpc.probe", description="Ask a server whether it serves.")
+    parser = argparse.ArgumentParser(
+        prog="python -m disentanglement.rpc.probe", description="Ask a server whether it serves."
+    )
     parser.add_argument("address", nargs="?", default=DEFAULT_ADDRESS, metavar="HOST:PORT", help=DEFAULT_ADDRESS)
     parser.add_argument("--timeout", type=float, default=3.0, metavar="SECONDS", help="for the answer (default 3)")
     options = parser.parse_args(arguments)

@@ -174,6 +174,24 @@ def test_failed_models_are_tried_again_all_together(
     assert client.status("again").state == "running"
 
 
+def test_who_watches_sees_commits_and_failures(
+    client: Client, cluster: TinyKubernetes, environment: dict[str, str]
+) -> None:
+    plan = client.submit(study("watched")).plan
+    store = DirectoryStore(Path(environment["DISENTANGLEMENT_STORE"]))
+    tell(cluster, "watched", phase="Running", running=2)
+    views = client.watch("watched")
+    assert next(views).events == ()
+    ledger = StudyLedger(store, "default", "watched")
+    for model in load_plan(store, plan).models:
+        ledger.record_failure(next(steps_of(model)), NonFiniteLoss(7))
+    tell(cluster, "watched", phase="Failed")
+    last = list(views)[-1]
+    assert last.state == "failed"
+    assert [(event.step, event.state) for event in last.events] == [("train", "failed")] * 2
+    assert "step 7" in last.events[0].message
+
+
 def test_another_project_than_that_of_the_namespace_is_refused(aggregator: ServiceProcess) -> None:
     with Client(aggregator.address, project="other") as other, pytest.raises(SpecError, match="projects/other"):
         other.submit(study("elsewhere"))

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import tiny_steps
 
 from disentanglement.errors import NonFiniteLoss
-from disentanglement.rpc.study_messages import StudyStatus, events_between, study_message
+from disentanglement.rpc.study_messages import events_between, study_message
 from disentanglement.rpc.study_runs import items_of
+from disentanglement.rpc.study_status import StudyStatus
 from disentanglement.specs import canonical
 from disentanglement.steps.ledger import failure_record
 from disentanglement.studies.records import StudyRecord
