@@ -25,3 +25,8 @@ fi
 
 site=$("${PREFIX:-/opt/venv}/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 python3 /build/bin/prune.py "$site"
+
+# What is left has to load: a library that another one is linked to may lie in a part that looked unused.
+for module in numpy scipy sklearn pandas pyarrow.parquet torch; do
+    if [ -d "$site/${module%%.*}" ]; then "${PREFIX:-/opt/venv}/bin/python" -I -c "import $module"; fi
+done

@@ -13,7 +13,7 @@ from pathlib import Path
 
 TESTED = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
 FOLDERS = ("pyarrow/include", "pyarrow/src", "Crypto/SelfTest", "numpy/_core/include", "torch/include")
-UNUSED_ARROW = ("flight", "substrait")
+UNUSED_ARROW = ("flight",)
 PATTERNS = ("**/*.a", "**/*.pyi", "**/*.pxd", "**/*.pyx", "pyarrow/**/*.h")
 
 
