@@ -49,6 +49,7 @@ class Mirror:
         self._relist_s = relist_s
         self._clock = clock
         self._items: dict[ObjectName, Object] = {}
+        self._heard_up_to = 0
         self._lock = threading.Lock()
         self.is_listed = threading.Event()
         """Set once the first listing is there: before, what is missing here may well exist."""
@@ -64,9 +65,10 @@ class Mirror:
             return self._items.get(name)
 
     def put(self, item: Object) -> None:
-        """An object that we have just written ourselves, before the watch tells of it."""
+        """An object that we have just written ourselves, unless the watch has told of it, and perhaps of its end."""
         with self._lock:
-            self._items[name_of(item)] = self._keep(item)
+            if _number(_version(item)) > self._heard_up_to:
+                self._items[name_of(item)] = self._keep(item)
 
     def drop(self, name: ObjectName) -> None:
         """An object that we have just deleted ourselves."""
@@ -76,7 +78,7 @@ class Mirror:
     def relist(self) -> str:
         """Reads everything again; the moment at which that was so."""
         listing = self._api.list(self._kind, self.namespace, labels=self._labels)
-        self._replace(listing.items)
+        self._replace(listing.items, listing.version)
         return listing.version
 
     def run(self, stop: threading.Event) -> None:
@@ -103,19 +105,22 @@ class Mirror:
             timeout_s = max(1, min(WATCH_S, round(left_s)))
             for event in self._api.watch(self._kind, self.namespace, version, labels=self._labels, timeout_s=timeout_s):
                 version = event.version
-                self._take(event.type, event.item)
+                self._take(event.type, event.item, event.version)
                 if stop.is_set():
                     return
 
-    def _replace(self, listed: list[Object]) -> None:
+    def _replace(self, listed: list[Object], version: str) -> None:
         fresh = {name_of(item): self._keep(item) for item in listed}
         with self._lock:
             before, self._items = self._items, fresh
+            self._heard_up_to = _number(version)
         self.is_listed.set()
         for item in _changes(before, fresh):
             self._heard(item)
 
-    def _take(self, type_: str, item: Object) -> None:
+    def _take(self, type_: str, item: Object, version: str) -> None:
+        with self._lock:
+            self._heard_up_to = _number(version)
         if type_ == "BOOKMARK":
             return
         kept, name = self._keep(item), name_of(item)
@@ -139,5 +144,10 @@ def _changes(before: Mapping[ObjectName, Object], after: Mapping[ObjectName, Obj
     yield from (item for name, item in before.items() if name not in after)
 
 
-def _version(item: Object) -> object:
-    return item["metadata"].get("resourceVersion")
+def _version(item: Object) -> str:
+    return str(item["metadata"].get("resourceVersion", ""))
+
+
+def _number(version: str) -> int:
+    """Moments of one cluster are numbers that rise; for one that is none, the watch has to be waited for."""
+    return int(version) if version.isdecimal() else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -126,7 +127,24 @@ def test_what_we_wrote_is_there_before_the_watch_tells(cluster: TinyKubernetes) 
     heard = Heard()
     with running(cluster, heard) as mirror:
         assert mirror.is_listed.wait(15)
-        mirror.put({"metadata": {"namespace": "lab", "name": "new"}})
+        mirror.put({"metadata": {"namespace": "lab", "name": "new", "resourceVersion": "1000"}})
         assert names(mirror) == ["new"]
         mirror.drop(ObjectName("lab", "new"))
         assert names(mirror) == []
+
+
+def test_an_answer_that_comes_after_the_watch_told_of_more_changes_nothing(cluster: TinyKubernetes) -> None:
+    """A Job may end, or be deleted, between our own write and its answer."""
+    heard = Heard()
+    put(cluster, "ended")
+    put(cluster, "deleted")
+    answers = [copy.deepcopy(cluster.objects[JOBS.path("lab", name)]) for name in ("ended", "deleted")]
+    with running(cluster, heard) as mirror:
+        heard.wait_for("deleted", "ended")
+        put(cluster, "ended", succeeded=1)
+        cluster.remove(JOBS.path("lab", "deleted"))
+        heard.wait_for("deleted", "ended", "ended", "deleted")
+        for answer in answers:
+            mirror.put(answer)
+        [ended] = mirror.items()
+        assert ended["status"] == {"succeeded": 1}
