@@ -12,6 +12,7 @@ It ends in one line of figures, and leaves the host as it was. `--clean FOLDER` 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", default="study,chaos,checks", help="among study, chaos, checks (default: all)")
     parser.add_argument("--clean", type=Path, metavar="FOLDER", help="only remove what a killed run left there")
+    parser.add_argument(
+        "--images", type=Path, metavar="ARCHIVE", help="take these (docker save) instead of building them"
+    )
     parser.add_argument("--keep", action="store_true", help="wait for Enter before the cluster is taken down")
     options = parser.parse_args(arguments)
     if options.clean:
@@ -49,15 +53,15 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="disentanglement-cluster-") as folder:
         say(f"below {folder} (if this is killed: python tests/tools/cluster_test.py --clean {folder})")
-        run(Path(folder), wanted, keep=options.keep)
+        run(Path(folder), wanted, images=options.images, keep=options.keep)
     return 0
 
 
-def run(folder: Path, stages: Sequence[str], *, keep: bool) -> None:
+def run(folder: Path, stages: Sequence[str], *, images: Path | None, keep: bool) -> None:
     """All stages in one cluster."""
     figures = []
     clock = Clock()
-    archive = built_images.image_archive()
+    archive = images or built_images.image_archive()
     figures.append(f"images {clock.lap()}")
     with Cluster(folder, nodes=2) as cluster:
         figures.append(f"cluster {clock.lap()}")
@@ -100,5 +104,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)  # through every `with` block
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(sys.argv[1:]))
