@@ -36,6 +36,7 @@ class ControllerProcess:
         api = connect(env)
         namespaces = settings.namespaces or (api.namespace,)
         tools = _tools(api, settings, env, ClusterTells(api), own_namespace=api.namespace)
+        self._api = api
         self._controller = Controller(
             api, namespaces, lambda key, jobs: StudyWork(key, jobs, tools), relist_s=settings.relist_s
         )
@@ -52,6 +53,8 @@ class ControllerProcess:
         """Ends the present look, then lets another replica begin."""
         self._stop.set()
         self._thread.join()
+        sent = {f"{method} {plural}": number for (method, plural), number in sorted(self._api.requests.items())}
+        log.info("stopped", extra={"requests": self._api.num_requests(), "by_kind": sent})
 
     def _work(self) -> None:
         try:
