@@ -47,7 +47,7 @@ def summary(study: Object) -> str:
     status = study.get("status") or {}
     counts, name = status.get("counts") or {}, study["metadata"]["name"]
     phase = status.get("phase") or "not looked at yet"
-    if not counts:
+    if not counts.get("total"):
         return f"{name} is {phase}"
     trained, evaluated, failed = (counts.get(word, 0) for word in ("trained", "evaluated", "failed"))
     models = f"{trained} of {counts.get('total', 0)} models trained, {evaluated} evaluated, {failed} failed"
