@@ -25,6 +25,16 @@ fi
 
 site=$("${PREFIX:-/opt/venv}/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 python3 /build/bin/prune.py "$site"
+"${PREFIX:-/opt/venv}/bin/python" - "$site" <<'END'
+import importlib, pathlib, sys
+
+site = pathlib.Path(sys.argv[1])
+wanted = ["numpy", "numpy.testing", "pandas", "pyarrow.parquet", "pyarrow.compute", "pyarrow.dataset", "grpc"]
+wanted += ["scipy.stats", "scipy.optimize", "sklearn.ensemble", "sklearn.svm", "torch", "kubernetes.client", "minio"]
+for name in wanted:
+    if (site / name.partition(".")[0]).is_dir():
+        importlib.import_module(name)
+END
 
 # What is left has to load: a library that another one is linked to may lie in a part that looked unused.
 for module in numpy scipy sklearn pandas pyarrow.parquet torch; do

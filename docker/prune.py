@@ -1,7 +1,7 @@
 """Runs in the builder: takes away what installed packages bring along and no service loads, a quarter of their size.
 
-Their own tests, headers and static libraries for building on them, stubs for type checkers, and the parts of pyarrow
-that talk to other systems.
+Their own tests, headers and static libraries for building on them, stubs for type checkers, and the part of pyarrow
+that serves. `install.sh` looks afterwards whether everything still loads.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ def superfluous(site: Path) -> Iterator[Path]:
     for name in TESTED:
         yield from (path for path in (site / name).glob("**/tests") if path.is_dir())
     yield from (site / folder for folder in FOLDERS)
-    for part in UNUSED_ARROW:
-        yield from (site / "pyarrow").glob(f"*{part}*")
+    yield from (site / "pyarrow").glob("*flight*")
     for pattern in PATTERNS:
         yield from site.glob(pattern)
 
 
 def main(site: Path) -> None:
     """Removes it."""
-    for path in list(superfluous(site)):
+    for path in list(superfluous(site)):  # all is looked for before the first is removed
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -81,7 +81,10 @@ def engine(*, has_bridge: bool) -> Iterator[Engine]:
         group = f"/{folder.name}"
         with (folder / "log").open("wb") as log:
             command = _command(kept / "data", folder, group, has_bridge=has_bridge)
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            # It holds the lock as long as it runs, however this process ends.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=[lock.fileno()]
+            )
         try:
             started = Engine(find_docker(os.environ), _environment(folder))
             _wait(process, started, folder / "log")
