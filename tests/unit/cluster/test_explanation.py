@@ -142,7 +142,9 @@ def test_a_failing_index_is_told_by_the_number_of_its_model_and_its_last_error()
 
 @pytest.mark.parametrize("settled", ["completedIndexes", "failedIndexes"])
 def test_an_index_that_is_settled_is_not_tried_again(settled: str) -> None:
-    seen = Seen(study(), jobs=[job(**{settled: "0,2-3"})], pods=[pod(2, "Failed", **terminated(1))])
+    done = job()
+    done["status"][settled] = "0,2-3"
+    seen = Seen(study(), jobs=[done], pods=[pod(2, "Failed", **terminated(1))])
     assert [reason.kind for reason in explain(seen)] == ["study"]
 
 
