@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from disentanglement.results.encoding import Reference, rendered, train_config
+from disentanglement.results.encoding import Reference, own_fields, rendered, train_config
 from disentanglement.specs import Spec, StudySpec, TrainSpec
 from disentanglement.specs.objectives import AnnealedVae, BetaTcVae, BetaVae, DipVae, FactorVae
 
@@ -39,12 +39,12 @@ def binding_lines(study: StudySpec, train: TrainSpec) -> list[str]:
 def sweep_bindings(train: TrainSpec) -> dict[str, Any]:
     """What the sweep of a published study binds for a model of this data set, architecture, objective and seed."""
     word, objective = train.objective.selected
-    name, order = ORDERS.get(type(objective), (word, (NAME, MODEL, *_own_fields(objective))))
+    name, order = ORDERS.get(type(objective), (word, (NAME, MODEL, *own_fields(objective))))
     known: dict[str, Any] = {
         NAME: train.objective.method,
         MODEL: Reference(f"@{name}()"),
         **_discriminator(objective),
-        **{f"{name}.{field}": value for field, value in _own_fields(objective).items()},
+        **{f"{name}.{field}": value for field, value in own_fields(objective).items()},
     }
     paths = [path if "." in path else f"{name}.{path}" for path in order]
     return {
@@ -54,13 +54,6 @@ def sweep_bindings(train: TrainSpec) -> dict[str, Any]:
         **{path: known[path] for path in paths},
         "model.random_seed": train.random_seed,
     }
-
-
-def _own_fields(objective: Spec) -> dict[str, Any]:
-    fields = {name: value for name, value in objective if isinstance(value, int | float | str)}
-    if isinstance(objective, AnnealedVae) and objective.gamma.is_integer():
-        fields["gamma"] = int(objective.gamma)  # the one strength that the reference writes as an integer
-    return fields
 
 
 def _discriminator(objective: Spec) -> dict[str, Reference]:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, TrainSpec
+from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, Spec, TrainSpec
 from disentanglement.specs.networks import Adam, BernoulliLoss, OptimizerSpec
 from disentanglement.specs.objectives import (
     AnnealedVae,
@@ -162,7 +162,7 @@ def _reconstruction(spec: TrainSpec) -> Bindings:
 
 def _objective(spec: TrainSpec) -> Bindings:
     word, objective = spec.objective.selected
-    name, parameters = OBJECTIVE_BINDINGS.get(type(objective), (word, _own_fields))
+    name, parameters = OBJECTIVE_BINDINGS.get(type(objective), (word, own_fields))
     return {"model.model": Reference(f"@{name}()"), **_named(name, parameters(objective))}
 
 
@@ -170,8 +170,12 @@ def _named(name: str, parameters: Bindings) -> Bindings:
     return {path if "." in path else f"{name}.{path}": value for path, value in parameters.items()}
 
 
-def _own_fields(objective: Any) -> Bindings:
-    return {name: value for name, value in objective if isinstance(value, (int, float, str))}
+def own_fields(objective: Spec) -> Bindings:
+    """An objective's own numbers and words, as the reference writes them."""
+    fields = {name: value for name, value in objective if isinstance(value, int | float | str)}
+    if isinstance(objective, AnnealedVae) and objective.gamma.is_integer():
+        fields["gamma"] = int(objective.gamma)  # the one strength that the reference writes as an integer
+    return fields
 
 
 def _factor_vae(objective: FactorVae) -> Bindings:
@@ -185,10 +189,10 @@ def _factor_vae(objective: FactorVae) -> Bindings:
 
 
 OBJECTIVE_BINDINGS: dict[type, tuple[str, Callable[[Any], Bindings]]] = {
-    BetaVae: ("vae", _own_fields),
-    AnnealedVae: ("annealed_vae", _own_fields),
+    BetaVae: ("vae", own_fields),
+    AnnealedVae: ("annealed_vae", own_fields),
     FactorVae: ("factor_vae", _factor_vae),
-    DipVae: ("dip_vae", _own_fields),
-    BetaTcVae: ("beta_tc_vae", _own_fields),
+    DipVae: ("dip_vae", own_fields),
+    BetaTcVae: ("beta_tc_vae", own_fields),
 }
 """The reference's name of each objective and the parameters that it records."""
