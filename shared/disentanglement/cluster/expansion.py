@@ -9,12 +9,13 @@ from typing import Any
 from disentanglement.cluster.names import store_name
 from disentanglement.cluster.resource import SelectionPart, StudyResource, StudyResourceSpec
 from disentanglement.errors import ArtifactNotFound, SpecError, Violation
-from disentanglement.specs import MetricSpec, StudySpec, canonical, parse_spec
+from disentanglement.specs import MetricSpec, Selection, StudySpec, canonical, parse_spec
 from disentanglement.steps.admission import admit_study
 from disentanglement.storage.store import Store
 from disentanglement.studies import published
 from disentanglement.studies.plan import Plan
-from disentanglement.studies.records import StudyRecord, load_plan, load_study, submit_study
+from disentanglement.studies.records import StudyRecord, is_same_but_for_scores, load_plan, load_study, submit_study
+from disentanglement.studies.variants import apply_changes, with_metrics
 
 ELSEWHERE: Mapping[str, str] = {
     "name": "nothing: the name of the resource is the study's",
@@ -63,14 +64,10 @@ def _standing(study: StudySpec, store: Store, project: str) -> tuple[StudyRecord
 
 
 def _data_of(standing: tuple[StudyRecord, Plan] | None, study: StudySpec) -> dict[str, str]:
-    """Data digests of a standing study that differs in its metrics alone."""
-    if standing is None or _without_metrics(standing[0].spec) != _without_metrics(canonical(study)):
+    """Data digests of a standing study that differs in its scores alone."""
+    if standing is None or not is_same_but_for_scores(standing[0].spec, canonical(study)):
         return {}
     return {model.dataset.name: model.dataset.digest for cell in standing[1].cells.values() for model in cell.models}
-
-
-def _without_metrics(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in spec.items() if name != "metrics"}
 
 
 def study_spec(resource: StudyResource) -> StudySpec:
@@ -84,8 +81,10 @@ def study_spec(resource: StudyResource) -> StudySpec:
     study = _inline(name, spec, metrics) if spec.study is None else _published(name, spec, metrics)
     if spec.selection != SelectionPart() and study.selection != type(study.selection)():
         raise SpecError.of("spec.selection", "only one selection", "another one in spec.inline.selection")
-    selection = spec.selection.model_dump() if spec.selection != SelectionPart() else study.selection
-    return study.replace(changes={**study.changes, **spec.set}, selection=selection)
+    if spec.selection != SelectionPart():
+        selection = parse_spec(Selection, spec.selection.model_dump(), field="spec.selection")
+        study = study.replace(selection=selection)
+    return apply_changes(study, spec.set) if spec.set else study
 
 
 def parse_metrics(entries: Iterable[Any]) -> tuple[MetricSpec, ...]:
@@ -99,7 +98,7 @@ def parse_metrics(entries: Iterable[Any]) -> tuple[MetricSpec, ...]:
 
 def _published(name: str, spec: StudyResourceSpec, metrics: tuple[MetricSpec, ...] | None) -> StudySpec:
     study = published.study_spec(spec.study or "", field="spec.study")
-    return study.replace(name=name, metrics=study.metrics if metrics is None else metrics)
+    return (study if metrics is None else with_metrics(study, metrics)).replace(name=name)
 
 
 def _inline(name: str, spec: StudyResourceSpec, metrics: tuple[MetricSpec, ...] | None) -> StudySpec:

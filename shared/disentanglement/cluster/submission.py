@@ -12,6 +12,7 @@ from disentanglement.errors import SpecError
 from disentanglement.specs import StudySpec, parse_spec
 from disentanglement.specs.parsing import shown
 from disentanglement.studies.published import STUDIES
+from disentanglement.studies.variants import with_metrics
 
 
 def named(study: str, *, field: str = "name") -> str:
@@ -66,9 +67,8 @@ PARTS: Mapping[str, str] = {"changes": "set", "selection": "selection"}
 def _published_name(study: StudySpec) -> str | None:
     """The published study that this one is, but for its name and what a resource has fields for."""
     for name, known in STUDIES.items():
-        spec = known.spec
-        changed = {"name": spec.name, "metrics": spec.metrics, "changes": spec.changes, "selection": spec.selection}
-        if study.replace(**changed) == spec:
+        spec = with_metrics(known.spec, study.metrics)
+        if study.replace(name=spec.name, changes=spec.changes, selection=spec.selection) == spec:
             return name
     return None
 

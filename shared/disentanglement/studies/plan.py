@@ -198,7 +198,7 @@ def expand_study(study: StudySpec, digests: Mapping[str, str]) -> Plan:
         SpecError: an invalid combination, or a data set without a digest.
     """
     _refuse_repeated_metrics(study.metrics)
-    evaluations = _evaluations(study)
+    evaluations = evaluations_of(study)
     rows: dict[str, list[tuple[int, TrainSpec]]] = {}
     for number, spec in training_specs(study).items():
         rows.setdefault(spec.cell, []).append((number, resolved(spec, digests)))
@@ -263,7 +263,7 @@ class _SpecReader:
             raise SpecError.of("grid", "every model once", f"models {first} and {number} are the same")
 
 
-def _evaluations(study: StudySpec) -> tuple[tuple[EvaluateSpec, ...], ...]:
+def evaluations_of(study: StudySpec) -> tuple[tuple[EvaluateSpec, ...], ...]:
     """What is wanted of each representation, each with its seed."""
     words = [representation.word for representation in study.representations]
     seeds: dict[tuple[str, str], int] = {}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from pydantic import JsonValue
 
 from disentanglement.errors import ArtifactConflict, ArtifactNotFound, CorruptArtifact
-from disentanglement.specs import StudySpec, canonical, parse_spec
+from disentanglement.specs import StudySpec, canonical, canonical_json, parse_spec
 from disentanglement.storage import prefixes
 from disentanglement.storage.keys import PlanKey, StudyCancellationKey, StudyKey
 from disentanglement.storage.manifests import Record
 from disentanglement.storage.store import Store
-from disentanglement.studies.plan import Plan, PlanCell
+from disentanglement.studies.plan import Plan, PlanCell, evaluations_of
+
+SCORES = frozenset({"metrics", "evaluation_seed", "evaluation_seeds"})
+"""The fields of a study that say what is scored, and with which seeds."""
 
 
 class StudyRecord(Record):
@@ -124,7 +128,20 @@ def is_study_cancelled(store: Store, project: str, study: str) -> bool:
 
 
 def _only_adds_metrics(standing: StudySpec, study: StudySpec) -> bool:
-    def rest(spec: StudySpec) -> Mapping[str, JsonValue]:
-        return {name: value for name, value in canonical(spec).items() if name != "metrics"}
+    if not is_same_but_for_scores(canonical(standing), canonical(study)):
+        return False
+    return _scores(standing) <= _scores(study)
 
-    return rest(standing) == rest(study) and set(map(repr, standing.metrics)) <= set(map(repr, study.metrics))
+
+def is_same_but_for_scores(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two studies, in plain data, have the same models and representations."""
+    return all(one.get(name) == other.get(name) for name in {*one, *other} - SCORES)
+
+
+def _scores(study: StudySpec) -> set[tuple[str, str, int]]:
+    """Metric, representation and seed of everything that a study scores."""
+    return {
+        (representation.word, canonical_json(canonical(spec.metric)), spec.random_seed)
+        for representation, specs in zip(study.representations, evaluations_of(study), strict=True)
+        for spec in specs
+    }

@@ -10,12 +10,16 @@ import pytest
 
 from disentanglement.cluster.expansion import expanded, study_spec
 from disentanglement.cluster.resource import StudyResource
+from disentanglement.cluster.submission import resource_spec, study_resource
 from disentanglement.datasets.card import DataCard
 from disentanglement.errors import SpecError
+from disentanglement.specs import MetricSpec, Selection, parse_spec
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.studies import published
+from disentanglement.studies.pending import steps_of
 from disentanglement.studies.plan import Plan, expand_study
 from disentanglement.studies.records import load_study
+from disentanglement.studies.variants import variant
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 INLINE = {
@@ -85,6 +89,38 @@ def test_metrics_that_are_named_take_the_place_of_the_published_ones() -> None:
     [whole] = expand_study(original, {"dsprites_full": "0" * 64}).models
     for few, all_ in zip(model.representations, whole.representations, strict=True):
         assert set(few.evaluation_keys) < set(all_.evaluation_keys), "the same scores as in the whole study"
+
+
+@pytest.mark.parametrize("metrics", [None, ["mig"], ["mig", {"dci": {"num_train": 100}}, "irs"]])
+def test_the_same_content_has_the_same_steps_in_a_cluster_and_locally(metrics: list[Any] | None) -> None:
+    models, changes, digests = "3,42", {"training_steps": 30, "beta": 3}, {"dsprites_full": "0" * 64}
+    wanted = None if metrics is None else [parse_spec(MetricSpec, metric) for metric in metrics]
+    local = variant(
+        published.study_spec("unsupervised_study_v1"),
+        selection=Selection(models=models),
+        changes=changes,
+        metrics=wanted,
+    )
+    given: dict[str, Any] = {"study": "unsupervised_study_v1", "selection": {"models": models}, "set": changes}
+    given |= {} if metrics is None else {"metrics": metrics}
+    sent = StudyResource.from_object(study_resource(local.name, resource_spec(local)))
+    assert sent.spec.study == "unsupervised_study_v1"
+    keys = [
+        [item.id for model in expand_study(study, digests).models for item in steps_of(model)]
+        for study in (local, study_spec(resource(**given)), study_spec(sent))
+    ]
+    assert keys[0] == keys[1] == keys[2]
+
+
+def test_a_published_study_whose_metrics_grow_by_one_with_seeds_keeps_its_data(
+    monkeypatch: pytest.MonkeyPatch, data: None, store: DirectoryStore
+) -> None:
+    parts = {"study": "unsupervised_study_v1", "selection": {"models": "0"}}
+    before = plan(store, **parts, metrics=["mig"])
+    later = {"dsprites_full": "1" * 64}
+    monkeypatch.setattr("disentanglement.steps.admission.data_set_digests", lambda *_: later)
+    after = plan(store, **parts, metrics=["mig", {"dci": {"num_train": 100}}])
+    assert [model.key for model in before.models] == [model.key for model in after.models]
 
 
 def test_a_metric_more_changes_no_key(data: None, store: DirectoryStore) -> None:

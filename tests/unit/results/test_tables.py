@@ -188,6 +188,17 @@ def test_the_aggregated_json_is_in_columns_with_strict_numbers(store: CountingSt
     assert columns["postprocess_config.postprocess.postprocess_fn"] == {"0": "@mean_representation"}
 
 
+@pytest.mark.parametrize(("gamma", "written"), [(1000, "1000"), (0.5, "0.5")])
+def test_the_strength_of_annealing_is_an_integer_where_it_is_one(gamma: float, written: str) -> None:
+    annealed = {"gamma": gamma, "c_max": 5, "iteration_threshold": 100_000}
+    config = train_config(a_study(model={"dataset": "dsprites_full", "objective": {"annealed_vae": annealed}}).model)
+    assert {name: value for name, value in config.items() if name.startswith("annealed_vae.")} == {
+        "annealed_vae.gamma": written,
+        "annealed_vae.c_max": "5.0",
+        "annealed_vae.iteration_threshold": "100000",
+    }
+
+
 def test_submitting_a_study_twice_changes_nothing_and_a_plan_survives_the_store(store: CountingStore) -> None:
     plan = a_plan()
     first = submit_study(store, a_study(), plan, project="default", now=NOW)
@@ -204,6 +215,22 @@ def test_a_study_may_grow_metrics_but_not_become_another(store: CountingStore) -
     other = {"grid": {"sweep": {"objective.beta_vae.beta": [2]}}}
     with pytest.raises(ArtifactConflict, match="another study named small"):
         submit_study(store, a_study(**other), a_plan(**other), project="default", now=NOW)
+
+
+def test_a_study_may_grow_metrics_that_have_seeds_of_their_own(store: CountingStore) -> None:
+    def seeds(**drawn: int) -> list[dict[str, Any]]:
+        return [{"representation": "mean", "metric": word, "random_seed": seed} for word, seed in drawn.items()]
+
+    def submit(metrics: list[str], **drawn: int) -> str:
+        parts: dict[str, Any] = {"metrics": metrics, "evaluation_seeds": seeds(**drawn)}
+        return submit_study(store, a_study(**parts), a_plan(**parts), project="default", now=NOW).plan
+
+    first = submit(["mig"], mig=3)
+    assert submit(["mig", "dci"], dci=4, mig=3) != first
+    with pytest.raises(ArtifactConflict, match="another study named small"):
+        submit(["mig", "dci", "sap_score"], mig=5, dci=4)
+    with pytest.raises(ArtifactConflict, match="another study named small"):
+        submit(["mig", "dci", "sap_score"], mig=3)
 
 
 def test_a_replaced_study_shows_its_own_model_numbers(store: CountingStore) -> None:
