@@ -50,12 +50,17 @@ def variant(
 
 
 def variant_name(base: str, parts: Iterable[str]) -> str:
-    """`unsupervised_study_v1_models_42_training_steps_1000`; what is too long ends in a digest of the whole."""
-    whole = "_".join([base, *parts])
+    """`unsupervised_study_v1_models_42_training_steps_1000`; it ends in a digest where it is cut, or does not show a
+    character: `1-2` and `1,2`, or `a.b` and `a_b`, must not share a name.
+    """
+    given = [base, *parts]
+    if len(given) == 1:
+        return base
+    whole = "_".join(given)
     text = re.sub(r"[^a-z0-9]+", "_", whole.lower()).strip("_")
-    if len(text) <= MAX_NAME and re.fullmatch(r"[a-z0-9_.]*", whole):  # `1-2` and `1,2` must not share a name
+    if len(text) <= MAX_NAME and text == whole:
         return text
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(canonical_json(given).encode()).hexdigest()[:8]
     return f"{text[: MAX_NAME - 9].rstrip('_')}_{digest}"
 
 

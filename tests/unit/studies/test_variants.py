@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from disentanglement.errors import SpecError
@@ -48,6 +51,29 @@ def test_names_are_readable_and_differ_where_studies_differ() -> None:
     }
     assert len(names) == 4
     assert max(map(len, names)) <= MAX_NAME
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a.b_c": 1}, {"a_b.c": 1}),
+        ({"a.b": 1}, {"a_b": 1}),
+        ({"a": 0.5}, {"a": 5}),
+        ({"a": -1}, {"a": 1}),
+        ({"a": "X"}, {"a": "x"}),
+        ({"a": [1, 2]}, {"a": [12]}),
+        ({"a": "1_b_2"}, {"a": 1, "b": 2}),
+        ({"a__b": 1}, {"a_b": 1}),
+    ],
+)
+def test_different_changes_have_different_names(one: dict[str, Any], other: dict[str, Any]) -> None:
+    names = [variant(STUDY, changes=changes).name for changes in (one, other)]
+    assert names[0] != names[1]
+    assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in names)
+
+
+def test_other_metrics_alone_are_no_other_study() -> None:
+    assert variant(STUDY, metrics=[MetricSpec.model_validate("mig")]).name == STUDY.name
 
 
 def test_chosen_metrics_keep_the_seeds_of_the_published_study() -> None:
