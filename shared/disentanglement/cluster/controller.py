@@ -28,7 +28,6 @@ REST_FACTOR = 5.0
 """A study whose look takes a second rests for five, so that many changes are looked at together."""
 
 
-
 class Work(Protocol):
     """What looks at one study (`StudyWork`)."""
 
