@@ -25,6 +25,7 @@ fi
 
 site=$("${PREFIX:-/opt/venv}/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 python3 /build/bin/prune.py "$site"
+# What is left has to load: a library that others are linked to may lie in a part that looked unused.
 "${PREFIX:-/opt/venv}/bin/python" - "$site" <<'END'
 import importlib, pathlib, sys
 
@@ -35,8 +36,3 @@ for name in wanted:
     if (site / name.partition(".")[0]).is_dir():
         importlib.import_module(name)
 END
-
-# What is left has to load: a library that another one is linked to may lie in a part that looked unused.
-for module in numpy scipy sklearn pandas pyarrow.parquet torch; do
-    if [ -d "$site/${module%%.*}" ]; then "${PREFIX:-/opt/venv}/bin/python" -I -c "import $module"; fi
-done
