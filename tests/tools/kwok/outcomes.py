@@ -9,7 +9,7 @@
 | 29 modulo 100     | evaluate | as 13 modulo 100                                                                |
 | 1111 modulo 2000  | evaluate | as 500 modulo 1000 (*)                                                          |
 
-(*) Of the first 10,000: six tries take five minutes of growing pauses, and the last models shall not wait for them.
+(*) Of the first 6,000: six tries take five minutes of growing pauses, and the last models shall not wait for them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enum import Enum
 
 from disentanglement.specs import Step
 
-LAST_LOST = 10_000
+LAST_LOST = 6_000
 CHOSEN_MESSAGE = "chosen to fail by the test"
 
 
