@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import tiny_steps
-from kube.comparison import compare, resource_spec
+from kube.comparison import PROJECT, compare, resource_spec
 from kube.installed import Installed, Object
 
 from disentanglement.errors import DisentanglementError
 from disentanglement.specs import STEPS
 from disentanglement.storage.commit import find_manifest, list_committed
 from disentanglement.storage.store import Store
+from disentanglement.studies.records import load_plan, load_study
 
-STUDY = "stormy"
-TRAINING_STEPS = 6000
-"""About half a minute for a model in a pod: long enough to be hit, with checkpoints on the way."""
+STUDY, GAUGE = "stormy", "gauge"
+GAUGE_STEPS, STEPS_AT_LEAST, STEPS_AT_MOST = 200, 300, 12_000
+MODEL_TAKES_S = 40.0
+"""Long enough for a model to be hit in the middle, and for eight models to outlast all disasters two at a time."""
 SEEDS = [10, 11, 12, 13, 14, 15, 16, 17]
 ENDED_WITHIN_S, HIT_WITHIN_S = 1500.0, 300.0
 POLL_EVERY_S = 1.0
@@ -31,7 +33,8 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 
 def run_chaos(installed: Installed, folder: Path) -> str:
     """One disaster after the other while the Study goes on; what was compared."""
-    spec = tiny_steps.study(name=STUDY, model__training_steps=TRAINING_STEPS, grid={"sweep": {"random_seed": SEEDS}})
+    steps = training_steps(installed)
+    spec = tiny_steps.study(name=STUDY, model__training_steps=steps, grid={"sweep": {"random_seed": SEEDS}})
     installed.apply_study(STUDY, resource_spec(spec))
     with watched_commits(installed.store()) as commits:
         for disaster in DISASTERS:
@@ -39,7 +42,22 @@ def run_chaos(installed: Installed, folder: Path) -> str:
             disaster(installed)
             print(f"  {disaster.__name__.replace('_', ' ')}: {time.monotonic() - began:.0f} s", flush=True)
         installed.wait_for_phase(STUDY, "Succeeded", ENDED_WITHIN_S)
-    return f"{len(DISASTERS)} disasters, {commits.check()} commits stood; {compare(installed, spec, folder)}"
+    stood = f"{len(DISASTERS)} disasters in models of {steps} updates, {commits.check()} commits stood"
+    return f"{stood}; {compare(installed, spec, folder)}"
+
+
+def training_steps(installed: Installed) -> int:
+    """How many updates take a pod `MODEL_TAKES_S` on this machine, as busy as it is: measured by a model of its own."""
+    changes = {"model__training_steps": GAUGE_STEPS, "metrics": [], "grid": None}
+    installed.apply_study(GAUGE, resource_spec(tiny_steps.study(name=GAUGE, **changes)))
+    installed.wait_for_phase(GAUGE, "Succeeded", HIT_WITHIN_S)
+    store = installed.store()
+    plan = load_plan(store, load_study(store, PROJECT, GAUGE).plan)
+    manifest = find_manifest(store, "train", plan.models[0].key)
+    assert manifest is not None, "the gauge has no model"
+    seconds = float(str(manifest.provenance["wall_time_s"]))
+    wanted = int(GAUGE_STEPS / seconds * MODEL_TAKES_S)
+    return min(max(wanted - wanted % 50, STEPS_AT_LEAST), STEPS_AT_MOST)
 
 
 def kill_a_training_process(installed: Installed) -> None:

@@ -26,6 +26,9 @@ CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 READY_WITHIN_S, IMPORT_DEADLINE_S, REMOVE_DEADLINE_S = 60.0, 600.0, 60.0
 POLL_EVERY_S = 0.1
+CPU_SHARES = {"cpu.shares": 1024, "cpu.weight": 100}
+"""Of each processor, as a kubelet gives the pods of a whole machine; else they all have what one process has."""
+MOST_CPU_SHARES = 10_000
 NOTHING_EVICTED = dict.fromkeys(
     ["memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree"], "0%"
 )
@@ -251,6 +254,9 @@ def _make_control_group(name: str) -> None:
         for file in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group of version 1, and nothing can enter it
             if (group / file).exists() and not (group / file).read_text().strip():
                 (group / file).write_text((hierarchy / file).read_text())
+        for file, share in CPU_SHARES.items():
+            if (group / file).exists():
+                (group / file).write_text(str(min(share * (os.cpu_count() or 1), MOST_CPU_SHARES)))
 
 
 def _remove_control_group(name: str) -> None:
