@@ -16,7 +16,7 @@ from disentanglement.cli.local_study import LocalStudy, is_file, read_file
 from disentanglement.cli.options import DEFAULT_PROJECT, JsonOption, ProjectOption, SetOption, StoreOption
 from disentanglement.cli.parameters import assignments, metric_specs
 from disentanglement.cli.settings import Place
-from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.errors import ArtifactNotFound, NotBuiltYet, SpecError
 
 if TYPE_CHECKING:
     from disentanglement.specs import Selection, StudySpec, TrainSpec
@@ -33,6 +33,7 @@ MetricsOption = Annotated[
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the study with these models and changes")]
 STUDY = typer.Argument(metavar="STUDY", help="A published study, a study file (YAML), or a submitted study")
 MOST_MODELS_SHOWN = 12_600
+MOST_NUMBERS = 40
 
 
 def show(
@@ -85,7 +86,18 @@ def source(study: str, place: Place) -> StudySpec:
         return read_file(Path(study))
     if study in STUDIES:
         return STUDIES[study].spec
-    return load_study(place.open(), place.project, study).study_spec()
+    try:
+        return load_study(place.open(), place.project, study).study_spec()
+    except ArtifactNotFound:
+        raise _unknown(place, study) from None
+
+
+def go_on(place: Place, study: str) -> LocalStudy:
+    """A study that was submitted before, to go on with."""
+    try:
+        return local_study.resubmit(place, study)
+    except ArtifactNotFound as error:
+        raise (_unknown(place, study) if f"has no study {study}" in str(error) else error) from None
 
 
 def submit(place: Place, study: StudySpec, *, replace: bool) -> LocalStudy:
@@ -99,10 +111,13 @@ def submit(place: Place, study: StudySpec, *, replace: bool) -> LocalStudy:
     try:
         return local_study.submit(place, study, replace=replace)
     except NotBuiltYet as error:
+        lacking, ways = str(error), []
+        if "objective." in lacking or "dataset." in lacking:
+            ways.append("choose models by --models, --datasets or --methods")
         built = [word for word in dict.fromkeys(metric.word for metric in study.metrics) if word in METRICS]
-        ways = "choose models by --models, --datasets or --methods"
-        ways += f", metrics by --metrics {','.join(built)}" if "metric." in str(error) and built else ""
-        raise NotBuiltYet(f"{error} ({ways})") from None
+        if "metric." in lacking and built:
+            ways.append(f"leave metrics out: --metrics {','.join(built)}")
+        raise NotBuiltYet(f"{error} ({'; '.join(ways)})" if ways else lacking) from None
 
 
 def is_published(study: str) -> bool:
@@ -207,6 +222,7 @@ def _show_models(study: StudySpec, specs: Mapping[int, TrainSpec], as_json: bool
 def _show_summary(study: StudySpec, specs: Mapping[int, TrainSpec], as_json: bool) -> None:
     from disentanglement.steps.admission import steps_wanted
     from disentanglement.steps.support import missing
+    from disentanglement.studies.selection import numbers_text
 
     objectives = dict.fromkeys(spec.objective.method for spec in specs.values())
     summary: dict[str, Any] = {
@@ -231,10 +247,30 @@ def _show_summary(study: StudySpec, specs: Mapping[int, TrainSpec], as_json: boo
     typer.echo(f"  representations: {', '.join(summary['representations'])}")
     typer.echo("  metrics: " + (", ".join(_metric_text(metric) for metric in summary["metrics"]) or "none"))
     for cell, count in summary["cells"].items():
-        typer.echo(f"  {cell:<40} {count:>6} models")
-    typer.echo("  not built yet: " + (", ".join(summary["missing"]) or "nothing is missing"))
+        numbers = numbers_text(number for number, spec in specs.items() if spec.cell == cell)
+        typer.echo(f"  {cell:<40} {count:>6} {'model' if count == 1 else 'models'} ({_shortened(numbers)})")
+    if summary["missing"]:
+        typer.echo("  not built yet: " + ", ".join(summary["missing"]))
+
+
+def _unknown(place: Place, study: str) -> ArtifactNotFound:
+    return ArtifactNotFound(
+        f"project {place.project} has no study {study}, and none was published under this name: disentangle study list"
+    )
+
+
+def _shortened(numbers: str) -> str:
+    return numbers if len(numbers) <= MOST_NUMBERS else numbers[:MOST_NUMBERS].rpartition(",")[0] + ",..."
 
 
 def _metric_text(metric: Mapping[str, Any]) -> str:
     [(word, parameters)] = metric.items()
-    return f"{word} {json.dumps(parameters)}" if parameters else word
+    return f"{word} {json.dumps(_bare(parameters))}" if parameters else word
+
+
+def _bare(value: Any) -> Any:
+    """`{"predictor": {"gbt": {}}}` is `{"predictor": "gbt"}`."""
+    if not isinstance(value, Mapping):
+        return value
+    [*names] = value
+    return names[0] if len(names) == 1 and value[names[0]] == {} else {name: _bare(value[name]) for name in names}

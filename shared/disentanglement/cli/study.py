@@ -98,8 +98,6 @@ def run(
 
       disentangle study run unsupervised_study_v1 --models 42 --metrics mig,sap_score --set training_steps=1000
     """
-    from disentanglement.cli import local_study
-
     variation: dict[str, Any] = {
         "models": models,
         "datasets": datasets,
@@ -122,10 +120,13 @@ def run(
         _run_remote(Server(server, token, project, tls_ca), spec or study, as_json)
         return
     found = (
-        local_study.resubmit(place, study) if spec is None else published_studies.submit(place, spec, replace=replace)
+        published_studies.go_on(place, study)
+        if spec is None
+        else published_studies.submit(place, spec, replace=replace)
     )
     on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
-    again = f"stopped, checkpoints are kept; go on with: disentangle study run {study}"
+    same = study if all(value is None for value in variation.values()) else found.name
+    again = f"stopped, checkpoints are kept; go on with: disentangle study run {same}"
     with saying_on_interrupt(again), _view(found.name) as view:
         state = found.run(
             workers=workers or (1 if on else os.cpu_count() or 1),
