@@ -178,6 +178,23 @@ def test_what_is_not_built_yet_is_named(stack: Stack) -> None:
             assert name in (refused.value.details() or "")
 
 
+def test_a_part_of_a_published_study_is_counted_under_a_name_of_its_own(stack: Stack) -> None:
+    request = aggregator.CreateStudyRequest(parent=PARENT, published="unsupervised_study_v1", validate_only=True)
+    request.selection.models = "0,50"
+    request.changes.update({"dataset": "dummy_data", "training_steps": 2})
+    request.metrics.add().mig.SetInParent()
+    with grpc.insecure_channel(stack.address) as channel:
+        stub = aggregator_grpc.AggregatorServiceStub(channel)
+        study = stub.CreateStudy(request, timeout=60).study
+        assert study.spec.name.startswith("unsupervised_study_v1_models_0_50_")
+        assert study.spec.selection.models == "0,50"
+        request.selection.models = "12600"
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.CreateStudy(request, timeout=60)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert fields_of(refused.value) == ["selection.models"]
+
+
 def test_details_of_a_status_come_through_the_relay(stack: Stack) -> None:
     with grpc.insecure_channel(stack.address) as channel:
         stub = trainer_grpc.TrainerServiceStub(channel)
