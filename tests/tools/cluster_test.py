@@ -21,12 +21,14 @@ from pathlib import Path
 
 import built_images
 import container_engine
+from host_state import differences, host_state
 from kube import cluster as kube_cluster
 from kube.chaos import run_chaos
 from kube.checks import run_checks
 from kube.cluster import Cluster, clean_up
 from kube.comparison import run_study
-from kube.installed import Installed, enter_network
+from kube.installed import NAMESPACE, Installed, inside_network
+from kube.leftovers import left_behind
 
 STAGES: dict[str, Callable[[Installed, Path], str]] = {"study": run_study, "chaos": run_chaos, "checks": run_checks}
 DATA_SET = "dummy_data"
@@ -58,30 +60,41 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(folder: Path, stages: Sequence[str], *, images: Path | None, keep: bool) -> None:
-    """All stages in one cluster."""
-    figures = []
-    clock = Clock()
+    """All stages in one cluster.
+
+    Raises:
+        AssertionError: something is not as it should be, or left behind.
+    """
+    clock, before = Clock(), host_state()
     archive = images or built_images.image_archive()
-    figures.append(f"images {clock.lap()}")
+    clock.lap("images")
     with Cluster(folder, nodes=2) as cluster:
-        figures.append(f"cluster {clock.lap()}")
+        clock.lap("cluster")
         cluster.import_image(archive)
-        figures.append(f"import {clock.lap()}")
-        enter_network(cluster)
-        installed = Installed(cluster)
-        try:
-            installed.apply()
-            installed.wait_until_available()
-            installed.import_data(DATA_SET)
-            figures.append(f"apply -k to available and data imported {clock.lap()}")
-            for name in stages:
-                said = STAGES[name](installed, folder)
-                figures.append(f"{name} {clock.lap()}" + (f" ({said})" if said else ""))
-        finally:
-            if keep:
-                say(f"kubectl --kubeconfig={cluster.plane.admin_kubeconfig}, within {' '.join(cluster.network.enter)}")
-                input("Enter takes the cluster down\n")
-    say("cluster-test: " + ", ".join(figures))
+        clock.lap("import")
+        with inside_network(cluster):
+            try:
+                run_stages(Installed(cluster), stages, folder, clock)
+            finally:
+                if keep:
+                    say(f"to enter it: {' '.join(cluster.network.enter)} bash; then:")
+                    say(f"kubectl --kubeconfig={cluster.plane.admin_kubeconfig} --namespace={NAMESPACE} get pods")
+                    input("Enter takes the cluster down\n")
+    left = left_behind(folder, cluster.network.name) + differences(before, host_state())
+    assert not left, "\n".join(left)
+    clock.lap("down, host as it was")
+    say(f"cluster-test: {', '.join(clock.figures)}")
+
+
+def run_stages(installed: Installed, stages: Sequence[str], folder: Path, clock: Clock) -> None:
+    """Installs, then one stage after the other."""
+    installed.apply()
+    installed.wait_until_available()
+    installed.import_data(DATA_SET)
+    clock.lap("apply -k to available and data imported")
+    for name in stages:
+        said = STAGES[name](installed, folder)
+        clock.lap(name, said)
 
 
 class Clock:
@@ -89,13 +102,14 @@ class Clock:
 
     def __init__(self) -> None:
         self._since = time.monotonic()
+        self.figures: list[str] = []
 
-    def lap(self) -> str:
-        """Seconds since the last call."""
+    def lap(self, stage: str, said: str = "") -> None:
+        """Writes down the seconds since the last call."""
         now = time.monotonic()
         seconds, self._since = now - self._since, now
-        say(f"  after {seconds:.0f} s")
-        return f"{seconds:.0f} s"
+        self.figures.append(f"{stage} {seconds:.0f} s" + (f" ({said})" if said else ""))
+        say(self.figures[-1])
 
 
 def say(text: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import Any, Self
 import build_tools
 from kube import control_plane, node
 from kube.control_plane import ControlPlane, Ports
+from kube.leftovers import remove_leftovers
 from kube.network import Network
 from kube.node import Node
 from kube.pause_image import write_pause_image
@@ -32,7 +32,6 @@ PORTS = Ports(api=6443, etcd=2379, etcd_peer=2380, manager=10257, scheduler=1025
 SERVICES = "10.97.0.0/20"
 NODES_READY_WITHIN_S = 90.0
 POLL_EVERY_S = 0.3
-LEFT_BY_KUBELET = (Path("/var/lib/kubelet/device-plugins"), Path("/var/lib/cni/results"), Path("/var/lib/cni/cache"))
 
 
 def missing_programs() -> str | None:
@@ -92,7 +91,7 @@ class Cluster:
         self.processes.stop()
         self.plane.stop()
         self.network.down()
-        _remove_leftovers(self.folder)
+        remove_leftovers(self.folder)
 
     def import_image(self, archive: Path) -> None:
         """Gives all nodes the images of an archive."""
@@ -169,27 +168,7 @@ def clean_up(folder: Path) -> None:
         if path.is_dir():
             Node(folder, plane, network, int(path.name.removeprefix("node")) - 1).stop()
     network.down()
-    _remove_leftovers(folder)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in Path("/run/netns").glob("cni-*"):
-        if str(path) in _recorded_namespaces(folder):
-            subprocess.run(["ip", "netns", "delete", path.name], check=False, capture_output=True, timeout=30)
-    for link in Path("/var/log/containers").glob("*"):
-        if link.is_symlink() and str(link.readlink()).startswith(str(folder)):
-            link.unlink()
-    for path in LEFT_BY_KUBELET:
-        shutil.rmtree(path, ignore_errors=True)
-    for path in (Path("/var/log/containers"), Path("/var/lib/kubelet"), Path("/var/lib/cni")):
-        with suppress(OSError):
-            path.rmdir()
-
-
-def _recorded_namespaces(folder: Path) -> str:
-    """Where containerd wrote down the namespaces of its pods."""
-    texts = [path.read_text(errors="replace") for path in folder.glob("node*/containerd-state/**/config.json")]
-    return "\n".join(texts)
+    remove_leftovers(folder)
 
 
 def _program(name: str) -> Path:

@@ -6,7 +6,8 @@ import ctypes
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,21 @@ DATA_IMPORTED_WITHIN_S = 240.0
 Object = dict[str, Any]
 
 
-def enter_network(cluster: Cluster) -> None:
-    """From now on this process and its children live in the cluster's network."""
+@contextmanager
+def inside_network(cluster: Cluster) -> Iterator[None]:
+    """In the block this process and the children it starts live in the cluster's network."""
+    with Path("/proc/self/ns/net").open() as own, cluster.network.path.open() as theirs:
+        _enter(theirs.fileno())
+        try:
+            yield
+        finally:
+            _enter(own.fileno())
+
+
+def _enter(namespace: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = os.open(cluster.network.path, os.O_RDONLY)
-    try:
-        if libc.setns(descriptor, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "the network namespace can not be entered")
-    finally:
-        os.close(descriptor)
+    if libc.setns(namespace, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "the network namespace can not be entered")
 
 
 class Installed:
@@ -158,11 +165,11 @@ class Installed:
 
     # ---- store
     def address_of(self, service: str, port: int) -> str:
-        """`host:port` of a Service, for this process (after `enter_network`)."""
+        """`host:port` of a Service, for this process (`inside_network`)."""
         return f"{self.get('service', service)['spec']['clusterIP']}:{port}"
 
     def store(self) -> Store:
-        """The store, with MinIO's own credentials (after `enter_network`)."""
+        """The store, with MinIO's own credentials (`inside_network`)."""
         root = environment_of(CREDENTIALS / "minio-root.env")
         settings = environment_of(OVERLAY / "settings" / "store.env")
         return open_store(
