@@ -86,7 +86,7 @@ class Stack:
 def brought_up(engine: Engine, folder: Path) -> Iterator[Stack]:
     """Everything up and healthy; taken down with its volumes when the block ends."""
     names = ("DISENTANGLEMENT_TOKEN", "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")
-    settings = {**{name: secrets.token_hex(12) for name in names}, "TRAINER_WORKERS": "1"}
+    settings = {**{name: secrets.token_hex(12) for name in names}, "TRAINER_WORKERS": "1", "CHECKPOINT_S": "1"}
     env_file = folder / "env"
     env_file.touch(mode=0o600)
     env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from disentanglement.errors import SpecError
 from disentanglement.steps.progress import Report, ShouldStop, never, silent
 from disentanglement.storage.commit import Attempt
 from disentanglement.storage.settings import cache_directory, open_store
 from disentanglement.storage.store import Store
 
 DEVICE_VARIABLE = "DISENTANGLEMENT_DEVICE"
+CHECKPOINT_VARIABLE = "DISENTANGLEMENT_CHECKPOINT_S"
+DEFAULT_CHECKPOINT_S = 60.0
 
 KeepLog = Callable[[Attempt, BaseException | None], None]
 """Writes the end of the log under an attempt, with what ended it."""
@@ -35,12 +39,32 @@ class StepContext:
     keep_log: KeepLog = keep_no_log
     recompute: bool = False
     """Compute the step again although it is committed, and compare the contents."""
+    checkpoint_every_s: float = DEFAULT_CHECKPOINT_S
+    """What a training may lose when it is killed; shorter where nodes are taken away often."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """From DISENTANGLEMENT_STORE, DISENTANGLEMENT_CACHE and DISENTANGLEMENT_DEVICE."""
-        return cls(open_store(env=env), cache_directory(env), env.get(DEVICE_VARIABLE, "cpu"))
+        """From DISENTANGLEMENT_STORE, DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE and DISENTANGLEMENT_CHECKPOINT_S.
+
+        Raises:
+            SpecError: one of them cannot be understood.
+        """
+        every_s = checkpoint_interval(env)
+        device = env.get(DEVICE_VARIABLE, "cpu")
+        return cls(open_store(env=env), cache_directory(env), device, checkpoint_every_s=every_s)
 
     def replace(self, **changes: Any) -> Self:
         """The same context with some members changed."""
         return dataclasses.replace(self, **changes)
+
+
+def checkpoint_interval(env: Mapping[str, str]) -> float:
+    """Seconds between two checkpoints of a training: DISENTANGLEMENT_CHECKPOINT_S (60)."""
+    given = env.get(CHECKPOINT_VARIABLE) or str(DEFAULT_CHECKPOINT_S)
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise SpecError.of(CHECKPOINT_VARIABLE, "a number of seconds above 0", repr(given))
+    return seconds

@@ -29,7 +29,6 @@ STEPS_PER_READ = 50
 STEPS_PER_LOOK = 4
 """Updates between two looks at whether somebody asked to stop."""
 
-CHECKPOINT_EVERY_S = 60.0
 CHECKPOINT_EVERY_STEPS = 5000
 WEIGHTS, HISTORY, STATE = "weights.safetensors", "history.parquet", "state.safetensors"
 
@@ -93,7 +92,8 @@ class _TrainStep:
 
     def _checkpoint_is_due(self) -> bool:
         waited = time.monotonic() - self._saved_at
-        return waited >= CHECKPOINT_EVERY_S or self._training.step - self._saved_step >= CHECKPOINT_EVERY_STEPS
+        num_steps = self._training.step - self._saved_step
+        return waited >= self._context.checkpoint_every_s or num_steps >= CHECKPOINT_EVERY_STEPS
 
     def _save_if(self, is_due: Callable[[], bool]) -> None:
         if not is_due():
