@@ -1,7 +1,8 @@
 """One controller works at a time: whoever holds the Lease. Who loses it has to stop at once.
 
-Two that work at the same moment would do no harm (names of Jobs are deterministic, commits are conditional); they would
-only do everything twice.
+Two that work at the same moment compute nothing wrong (names of Jobs are deterministic, commits are conditional), but
+one that looks at an old state may clear the records of failures that the other has just written. So whoever can't renew
+the lease, for whatever reason, is told that it is lost.
 """
 
 from __future__ import annotations
@@ -14,14 +15,7 @@ from datetime import UTC, datetime
 
 from disentanglement.cluster.kinds import LEASES, Object, ObjectName
 from disentanglement.cluster.kubernetes_jobs import KubernetesApi
-from disentanglement.errors import (
-    ArtifactConflict,
-    ArtifactNotFound,
-    DisentanglementError,
-    PermissionDenied,
-    ResourceExhausted,
-    Unavailable,
-)
+from disentanglement.errors import ArtifactConflict, DisentanglementError, PermissionDenied
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +77,13 @@ class Leadership:
             log.warning("the lease could not be released", extra={"cause": str(error)})
 
     def _renew(self, stop: threading.Event, lost: Callable[[], None]) -> None:
+        try:
+            self._renew_until(stop, lost)
+        except Exception:  # a thread that ended without a word would leave two leaders
+            log.exception("the lease can't be renewed", extra={"lease": self._where})
+            lost()
+
+    def _renew_until(self, stop: threading.Event, lost: Callable[[], None]) -> None:
         while not stop.wait(self._lease_s / 5):
             holder = self._try()
             late_s = self._clock() - self._renewed_at
@@ -107,7 +108,7 @@ class Leadership:
         except PermissionDenied as error:
             log.error("leases are needed: see k8s/base", extra={"cause": str(error)})
             return ""
-        except (Unavailable, ResourceExhausted, ArtifactNotFound) as error:
+        except DisentanglementError as error:
             log.warning("the lease could not be renewed", extra={"cause": str(error)})
             return ""
         self._renewed_at = asked

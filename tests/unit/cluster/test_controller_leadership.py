@@ -89,6 +89,31 @@ def test_a_leader_that_cannot_renew_in_time_is_told(cluster: TinyKubernetes) -> 
     assert lost.wait(10)
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429])
+def test_a_leader_that_is_refused_its_lease_is_told(cluster: TinyKubernetes, status: int) -> None:
+    stop, lost = threading.Event(), threading.Event()
+    one = leadership(cluster, "one")
+    one.acquire(stop)
+    cluster.faults.append(Fault("PUT", "leases", status, times=1000))
+    one.keep(stop, lost.set)
+    assert lost.wait(10)
+
+
+def test_a_leader_that_does_not_understand_its_lease_is_told(cluster: TinyKubernetes) -> None:
+    stop, lost = threading.Event(), threading.Event()
+    one = leadership(cluster, "one", lease_s=1)
+    one.acquire(stop)
+    [lease] = cluster.below(LEASE)
+    cluster.put(LEASE, {"metadata": lease["metadata"]})
+    one.keep(stop, lost.set)
+    assert lost.wait(10)
+
+
+def test_who_is_refused_the_lease_at_first_leads_when_it_may(cluster: TinyKubernetes) -> None:
+    cluster.faults.append(Fault("GET", "leases", 401, times=2))
+    assert leadership(cluster, "one").acquire(threading.Event())
+
+
 def test_a_leader_survives_a_request_that_fails(cluster: TinyKubernetes) -> None:
     stop, lost = threading.Event(), threading.Event()
     one = leadership(cluster, "one", lease_s=5)
