@@ -96,6 +96,8 @@ class Mirror:
                 pause_s = LONGEST_PAUSE_S
             except DisentanglementError as error:
                 log.warning("the cluster does not answer", extra=self._fields(error))
+            except Exception:  # without this thread, all that is known of the cluster would be old for ever
+                log.exception("an answer could not be understood", extra=self._fields())
             stop.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

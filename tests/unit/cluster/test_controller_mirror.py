@@ -116,6 +116,22 @@ def test_a_server_that_fails_is_asked_until_it_answers(cluster: TinyKubernetes) 
         assert mirror.is_listed.is_set()
 
 
+@pytest.mark.parametrize("error", [ValueError("on purpose"), KeyError("metadata")])
+def test_an_object_that_cannot_be_understood_is_not_the_end(cluster: TinyKubernetes, error: Exception) -> None:
+    put(cluster, "odd")
+    heard = Heard()
+
+    def hear(item: Object) -> None:
+        if item["metadata"]["name"] == "odd":
+            raise error
+        heard(item)
+
+    with running(cluster, hear) as mirror:
+        assert mirror.is_listed.wait(15)
+        put(cluster, "next")
+        heard.wait_for("next")
+
+
 def test_a_kind_that_is_not_installed_yet_is_waited_for(cluster: TinyKubernetes) -> None:
     cluster.faults.append(Fault("GET", "jobs", 404, times=1))
     heard = Heard()
