@@ -40,6 +40,22 @@ def test_what_is_missing_is_listed_whole_before_anything_runs(run: Any) -> None:
     assert "--metrics" in ended.err
 
 
+def test_a_refusal_tells_only_what_would_help(run: Any) -> None:
+    ended = run("study", "run", "unsupervised_study_v1", "--models", "42")
+    assert "--metrics dci,factor_vae_score,mig,sap_score" in ended.err
+    assert "--models" not in ended.err
+
+
+@pytest.mark.parametrize("command", ["run", "show"])
+def test_an_unknown_study_is_told_where_studies_are_listed(run: Any, command: str) -> None:
+    assert "disentangle study list" in run("study", command, "unsupervised_study_v9").err
+
+
+def test_a_summary_tells_the_numbers_of_each_cell(run: Any) -> None:
+    lines = [line.split() for line in run("study", "show", "unsupervised_study_v1").out.splitlines()]
+    assert ["shapes3d.annealed_vae", "300", "models", "(12300-12599)"] in lines
+
+
 def test_published_studies_are_listed(run: Any) -> None:
     names = [row["study"] for row in run("study", "list", "--published", "--json").json]
     assert names == ["unsupervised_study_v1", "fairness_study_v1", "abstract_reasoning_study_v1", "test"]
