@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -95,8 +96,8 @@ class Cluster:
 
     def import_image(self, archive: Path) -> None:
         """Gives all nodes the images of an archive."""
-        for each in self.nodes:
-            each.import_image(archive)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda each: each.import_image(archive), self.nodes))
 
     def wait_for_nodes(self) -> None:
         """Waits until every node says that it is Ready.
