@@ -14,7 +14,7 @@ from disentanglement.cluster.launcher import Narrator, launch, own_job, read_stu
 from disentanglement.cluster.leadership import Leadership
 from disentanglement.cluster.loading import Sources, images_from
 from disentanglement.cluster.manifests import Owner
-from disentanglement.cluster.names import SYSTEM_NAMESPACE
+from disentanglement.cluster.names import SYSTEM_NAMESPACE, project_of
 from disentanglement.cluster.settings import ControllerSettings
 from disentanglement.cluster.study_work import StudyWork, Tells, Tools
 from disentanglement.cluster.surroundings import Surroundings
@@ -34,7 +34,7 @@ class ControllerProcess:
     def __init__(self, env: Mapping[str, str]) -> None:
         settings = ControllerSettings.from_env(env)
         api = connect(env)
-        namespaces = settings.namespaces or (api.namespace,)
+        namespaces = settings.watched(api.namespace)
         tools = _tools(api, settings, env, ClusterTells(api), own_namespace=api.namespace)
         self._api = api
         self._controller = Controller(
@@ -78,12 +78,13 @@ def launch_file(path: Path, env: Mapping[str, str], stop: threading.Event) -> in
     """Works off the study in a file; the exit code.
 
     Raises:
-        SpecError: the file, or a setting.
+        SpecError: the file, a setting, or the namespace.
         Unavailable: the API server.
     """
     settings = ControllerSettings.from_env(env)
     api = connect(env, field_manager="disentanglement-launcher", pause=stop.wait)
     owner = own_job(api, env)
+    project_of(owner.namespace, SYSTEM_NAMESPACE)
     item = read_study(path.read_text(), owner)
     narrator = Narrator()
     tools = _tools(api, settings, env, narrator, own_namespace=SYSTEM_NAMESPACE, owner=owner)

@@ -71,8 +71,17 @@ def resource_name(study: str) -> str:
 
 
 def project_of(namespace: str, own_namespace: str) -> str:
-    """The project that a namespace's studies belong to: `default` in the controller's own."""
-    return DEFAULT_PROJECT if namespace == own_namespace else store_name(namespace)
+    """The project that a namespace's studies belong to: `default` in the controller's own.
+
+    Raises:
+        SpecError: the namespace is another one, but would have that same project.
+    """
+    if namespace == own_namespace:
+        return DEFAULT_PROJECT
+    if namespace == DEFAULT_PROJECT:
+        wanted = f"any but `{DEFAULT_PROJECT}`, whose studies would be mixed with those of namespace {own_namespace}"
+        raise SpecError.of("namespace", wanted, namespace)
+    return store_name(namespace)
 
 
 def job_name(study: str, cell: str, step: str, identity: Sequence[object]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from disentanglement.cluster.names import project_of
 from disentanglement.errors import SpecError
 from disentanglement.storage.settings import default_store
 
@@ -59,6 +60,20 @@ class ControllerSettings:
             relist_s=_positive(env, "DISENTANGLEMENT_RELIST_S", 300.0),
             lease_s=_positive(env, "DISENTANGLEMENT_LEASE_S", 15.0),
         )
+
+    def watched(self, own_namespace: str) -> tuple[str, ...]:
+        """The namespaces whose Studies are worked off.
+
+        Raises:
+            SpecError: the studies of two of them would be mixed.
+        """
+        namespaces = self.namespaces or (own_namespace,)
+        try:
+            for namespace in namespaces:
+                project_of(namespace, own_namespace)
+        except SpecError as error:
+            raise SpecError.of(NAMESPACES_VARIABLE, error.violations[0].wanted, ",".join(namespaces)) from error
+        return namespaces
 
 
 def _identity(env: Mapping[str, str]) -> str:

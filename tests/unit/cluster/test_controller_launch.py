@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from tiny_cluster import INLINE, METRICS, NAMESPACE, TinyCluster
 from tiny_kubernetes import tiny_kubernetes
 
+from disentanglement.cluster import assembly
 from disentanglement.cluster.kinds import JOBS, PODS, Object
 from disentanglement.cluster.launcher import FAILED, SUCCEEDED, TRY_AGAIN, Narrator, launch, own_job, read_study
 from disentanglement.cluster.loading import Sources
@@ -136,3 +138,13 @@ def test_a_pod_that_no_job_made_is_told(cluster: TinyCluster) -> None:
         own_job(cluster.api, {"POD_NAME": "bare"})
     with pytest.raises(SpecError, match="POD_NAME"):
         own_job(cluster.api, {})
+
+
+def test_a_study_in_a_namespace_whose_project_is_another_ones_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "connect", lambda *_, **__: None)
+    monkeypatch.setattr(assembly, "own_job", lambda *_: replace(OWNER, namespace="default"))
+    (tmp_path / "study.yaml").write_text(text())
+    with pytest.raises(SpecError, match="namespace: wanted any but `default`"):
+        assembly.launch_file(tmp_path / "study.yaml", {}, threading.Event())

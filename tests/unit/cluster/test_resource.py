@@ -10,6 +10,7 @@ import yaml
 
 from disentanglement.cluster.names import format_numbers, job_name, project_of, resource_name, store_name
 from disentanglement.cluster.resource import StudyResource, metric_line
+from disentanglement.cluster.settings import ControllerSettings
 from disentanglement.errors import SpecError
 from disentanglement.steps.one_shot import parse_numbers
 
@@ -75,6 +76,20 @@ def test_names_in_the_store_and_in_a_cluster() -> None:
     assert resource_name("unsupervised_study_v1") == "unsupervised-study-v1"
     assert project_of("disentanglement", "disentanglement") == "default"
     assert project_of("team-a", "disentanglement") == "team_a"
+    assert project_of("default", "default") == "default"
+
+
+def test_no_other_namespace_has_the_project_of_our_own() -> None:
+    with pytest.raises(SpecError, match=r"namespace: wanted any but `default`, .* disentanglement, got default"):
+        project_of("default", "disentanglement")
+
+
+def test_a_controller_is_not_started_for_namespaces_whose_studies_would_be_mixed() -> None:
+    settings = ControllerSettings.from_env({"DISENTANGLEMENT_NAMESPACES": "disentanglement, default"})
+    with pytest.raises(SpecError, match=r"DISENTANGLEMENT_NAMESPACES: wanted any but `default`"):
+        settings.watched("disentanglement")
+    assert settings.watched("default") == ("disentanglement", "default")
+    assert ControllerSettings.from_env({}).watched("default") == ("default",)
 
 
 def test_a_job_is_named_after_its_work_alone() -> None:
