@@ -105,8 +105,14 @@ class ClusterTraining:
         put_job(self._store, record)
         forget_cancellation(self._store, DEFAULT_PROJECT, item.step, item.key)
         if not self._is_committed(item):
-            self._ask(item, again=standing is not None and standing.state is JobState.FAILED)
+            self._ask(item, again=self._has_failed(standing, item))
         return self._stored(record)
+
+    def _has_failed(self, standing: Job | None, item: WorkItem) -> bool:
+        """Also of a resource that was deleted since: the record stays, and would fail the next one at once."""
+        if standing is not None and standing.state is JobState.FAILED:
+            return True
+        return failure(self._store, DEFAULT_PROJECT, one_model_name(item.key), item.step, item.key) is not None
 
     def _known(self, item: WorkItem) -> Job | None:
         try:

@@ -128,6 +128,16 @@ async def test_a_failed_training_has_its_error_and_is_tried_again_when_asked_for
     assert cluster.objects[PATH]["spec"]["retryGeneration"] == 1
 
 
+async def test_a_failed_training_whose_study_was_deleted_is_tried_again_at_the_first_call(
+    training: ClusterTraining, cluster: TinyKubernetes, store: DirectoryStore
+) -> None:
+    await training.submit(ITEM, project="default")
+    StudyLedger(store, "default", NAME).record_failure(ITEM, NonFiniteLoss(7))
+    cluster.remove(PATH)
+    assert (await training.submit(ITEM, project="default")).state is JobState.QUEUED
+    assert cluster.objects[PATH]["spec"]["retryGeneration"] == 1
+
+
 async def test_a_study_that_the_controller_refuses_is_a_failed_training(
     training: ClusterTraining, cluster: TinyKubernetes
 ) -> None:
