@@ -124,6 +124,7 @@ class SmallStore:
     failed: set[tuple[Step, int]] = field(default_factory=set)
     """Failed trainings and extractions."""
     failed_scores: set[tuple[int, int]] = field(default_factory=set)
+    tried_scores: set[tuple[int, int]] = field(default_factory=set)
     cleared: int = 0
 
     def state(self, numbers: Iterable[int], metrics: int) -> CellState:
@@ -286,6 +287,8 @@ class SmallCluster:
             if action.step == "evaluate":
                 missing = {(number, metric) for metric in range(self.metrics)} - self.store.scores
                 assert missing
+                is_evaluation = self.copy[action.job].step == "evaluate"
+                assert not is_evaluation or missing <= self.store.tried_scores, "a failure of scores never tried"
                 self.store.failed_scores |= missing
             else:
                 done = state.trained if action.step == "train" else state.extracted
@@ -361,6 +364,8 @@ class SmallCluster:
     # -------------------------------------------------------------------------------------------------------- workers
     def _work(self, job: Job, number: int) -> Fate:
         step = job.made.step
+        if step == "evaluate":
+            self.store.tried_scores |= set(self._scores_of(job, number))
         if self._has_failed(step, number):
             return Fate.REFUSED
         fate = self.choose(step, number, job.made.generation)

@@ -57,9 +57,9 @@ def account(wanted: Wanted, cells: Mapping[str, CellState], jobs: Sequence[JobVi
         state = cells.get(job.cell)
         if job.is_deleting or state is None:
             books.cover(job, job.model_set)
-        elif job.is_given_up and _is_present(wanted, job):
-            _block(wanted, books, job)
+        elif job.is_given_up and wanted.asks_for(job):
             books.actions += _failures(wanted, books, job, state)
+            _block(wanted, books, job)
         else:
             _count(wanted, books, job, state)
             if job.is_finished and job.name not in books.unsettled:
@@ -69,34 +69,33 @@ def account(wanted: Wanted, cells: Mapping[str, CellState], jobs: Sequence[JobVi
     return books
 
 
-def _is_present(wanted: Wanted, job: JobView) -> bool:
-    """Whether a Job is about what is wanted now, and not about an earlier plan or before a retry."""
-    return job.generation >= wanted.generation and job.plan == wanted.plan
-
-
 def _block(wanted: Wanted, books: Account, job: JobView) -> None:
     """A Job that was given up stands, as a memory, until something has changed that lets it succeed."""
     books.cover(job, job.model_set)
     image = wanted.images.get(job.step, "")
-    if image and job.image and image != job.image:
+    has_changed = bool(image and job.image and image != job.image)
+    if has_changed and job.name not in books.unsettled:
         books.actions.append(DeleteJob(job.name, job.uid, f"the image is {image} now"))
     else:
         books.blocked.add((job.step, job.cell))
 
 
 def _count(wanted: Wanted, books: Account, job: JobView, state: CellState) -> None:
-    if job.generation < wanted.generation:  # failures before a retry are forgotten, not written down
+    if not wanted.asks_for(job):
+        # Failures before a retry are forgotten. Those of an earlier plan say nothing of this one: it may have scores
+        # that nobody has tried. What was lost is tried again, and written down then.
         if not job.is_finished:
             books.cover(job, job.model_set - job.models_of_all(job.failed))
         return
-    if not job.is_finished or _is_present(wanted, job):
-        books.cover(job, job.model_set)
+    books.cover(job, job.model_set)
     books.actions += _failures(wanted, books, job, state)
 
 
 def _failures(wanted: Wanted, books: Account, job: JobView, state: CellState) -> Iterator[RecordFailures]:
+    known = frozenset(wanted.cells.get(job.cell, ()))
     for index in sorted(job.failed):
-        for step, models in _to_blame(job, job.models_of(index), state):
+        numbers = tuple(number for number in job.models_of(index) if number in known)
+        for step, models in _to_blame(job, numbers, state):
             books.unsettled.add(job.name)
             books.cover_as(step, job.cell, models)  # about to be written down: nobody tries them again
             yield RecordFailures(job.name, step, job.cell, index, models)
@@ -129,7 +128,7 @@ def _forgotten(wanted: Wanted, job: JobView, state: CellState) -> Iterator[Actio
     """An ended Job whose failures are written down may go, by the cluster's own clock."""
     if job.ttl_s is not None:
         return
-    if _is_present(wanted, job) and _unfinished(job, state):
+    if wanted.asks_for(job) and _unfinished(job, state):
         yield UpdateJob(job.name, ttl_s=min(SHORT_TTL_S, wanted.finished_jobs_s))
     else:
         yield UpdateJob(job.name, ttl_s=0 if job.step == "postprocess" else wanted.finished_jobs_s)

@@ -41,7 +41,7 @@ def progress(wanted: Wanted, cells: Mapping[str, CellState], jobs: Iterable[JobV
     """How far a study is, as the store and the Jobs say."""
     views = [job for job in jobs if not job.is_finished or job.is_given_up]
     going = [job for job in views if not job.is_finished]
-    given_up = [job for job in views if job.is_given_up and not job.is_deleting and _is_present(wanted, job)]
+    given_up = [job for job in views if job.is_given_up and not job.is_deleting and wanted.asks_for(job)]
     return Progress(
         counts=_counts(wanted, cells),
         settled=sum(len(_settled(wanted, cell, cells)) for cell in wanted.cells),
@@ -118,10 +118,6 @@ def troubled_status(problem: Problem, *, generation: int, before: Mapping[str, A
         running=int(before.get("running") or 0),
         conditions=dated([*kept, degraded([problem])], before.get("conditions") or (), now=now, generation=generation),
     )
-
-
-def _is_present(wanted: Wanted, job: JobView) -> bool:
-    return job.generation >= wanted.generation and job.plan == wanted.plan
 
 
 def _counts(wanted: Wanted, cells: Mapping[str, CellState]) -> Counts:

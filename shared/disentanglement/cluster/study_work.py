@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,8 @@ BUDGET_S = 0.5
 """For listings in one look; the next one goes on, after other studies had their turn."""
 STATUS_S = 5.0
 """Between two writes of the status that only count on."""
+MOST_REFUSALS = 3
+"""Of actions of one kind in one look: the others of a kind would hardly fare better, but another step's pool may."""
 UNDER_WAY_S = 15.0
 """A study with work under way is looked at so often, whatever is heard."""
 
@@ -78,6 +81,7 @@ class StudyWork:
     jobs: Mirror
     tools: Tools
     _loaded: Loaded | None = None
+    _uid: str = ""
     _told: StudyStatus | None = None
     _told_at: float = -1e9
     _failures: dict[StepId, Failure] = field(default_factory=dict)
@@ -89,6 +93,7 @@ class StudyWork:
             Unavailable, ResourceExhausted, StoreRefused, CorruptArtifact, PermissionDenied: nothing more can be done
                 now; to be tried again.
         """
+        self._meet(item["metadata"].get("uid", ""))
         try:
             resource = StudyResource.from_object(item)
             if resource.is_deleting:
@@ -109,12 +114,18 @@ class StudyWork:
         """The study is gone."""
         self.tools.surroundings.forget(*self.key)
 
+    def _meet(self, uid: str) -> None:
+        """What was told of a study that was deleted was not told of the one that has its name now."""
+        if uid != self._uid:
+            self._uid, self._told, self._told_at = uid, None, -1e9
+            self._failures.clear()
+
     def _load(self, resource: StudyResource) -> Loaded:
         self._loaded = load(resource, self.tools.sources, self._loaded)
         return self._loaded
 
     def _work(self, item: Object, loaded: Loaded) -> float:
-        jobs = self._job_views()
+        jobs = self._job_views(loaded)
         observation = loaded.observation
         with self._troubles(item, "StoreUnavailable"):
             observation.see(jobs)
@@ -155,7 +166,10 @@ class StudyWork:
             now=self.tools.now,
         )
         problems: list[Problem] = []
+        refused: Counter[str] = Counter()
         for action in actions:
+            if refused[_kind_of(action)] >= MOST_REFUSALS:
+                continue
             trouble = "StoreUnavailable" if _writes_to_store(action) else "ClusterUnavailable"
             try:
                 with self._troubles(item, trouble):
@@ -164,8 +178,7 @@ class StudyWork:
                 return problems, postponed.after_s
             except (SpecError, PermissionDenied, ResourceExhausted) as error:
                 problems.append(_refusal(action, error))
-                if len(problems) >= 3:
-                    break
+                refused[_kind_of(action)] += 1
         if problems:
             log.warning(
                 "not done", extra={"study": self.key, "reason": problems[0].reason, "cause": problems[0].message}
@@ -173,7 +186,7 @@ class StudyWork:
         return problems, UNDER_WAY_S if problems else self.tools.relist_s
 
     def _tell_progress(self, item: Object, loaded: Loaded, wanted: Wanted, problems: list[Problem]) -> None:
-        jobs, states = self._job_views(), loaded.observation.states()
+        jobs, states = self._job_views(loaded), loaded.observation.states()
         found = progress(wanted, states, jobs)
         if found.counts.failed == 0:
             self._failures.clear()
@@ -259,9 +272,21 @@ class StudyWork:
         """The status as we told it last: the resource may tell an older one."""
         return self._told.to_plain() if self._told is not None else item.get("status") or {}
 
-    def _job_views(self) -> list[JobView]:
-        mine = (item for item in self.jobs.items() if labels_of(item).get(STUDY_LABEL) == self.key.name)
+    def _job_views(self, loaded: Loaded) -> list[JobView]:
+        """Those of a study that was deleted and made again under the same name are another's: they go with it, and
+        until then the names that they take are tried again."""
+        owner = loaded.settings.owner.uid
+        labelled = (item for item in self.jobs.items() if labels_of(item).get(STUDY_LABEL) == self.key.name)
+        mine = (item for item in labelled if owner in _owners(item))
         return [view for item in mine if (view := JobView.from_object(item)) is not None]
+
+
+def _owners(item: Object) -> set[str]:
+    return {owner.get("uid", "") for owner in item["metadata"].get("ownerReferences") or ()}
+
+
+def _kind_of(action: Action) -> str:
+    return action.step if isinstance(action, CreateJob) else type(action).__name__
 
 
 def _writes_to_store(action: Action) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from disentanglement.cluster.state import JobView
 from disentanglement.specs import Step
 
 
@@ -34,6 +35,10 @@ class Wanted:
     finished_jobs_s: int = 3600
     images: Mapping[Step, str] = field(default_factory=dict)
     """What Jobs made now would run."""
+
+    def asks_for(self, job: JobView) -> bool:
+        """Whether a Job is about what is wanted now, and not about an earlier plan or before a retry."""
+        return job.generation >= self.generation and job.plan == self.plan
 
     @cached_property
     def _ranks(self) -> Mapping[str, int]:

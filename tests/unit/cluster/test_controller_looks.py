@@ -12,7 +12,7 @@ from tiny_cluster import INLINE, NAMESPACE, POOLS, TinyCluster, failed_pod, fail
 from tiny_kubernetes import Fault, tiny_kubernetes
 from tiny_steps import STUDY
 
-from disentanglement.cluster.kinds import EVENTS, JOBS, LOCAL_QUEUES
+from disentanglement.cluster.kinds import EVENTS, JOBS, LOCAL_QUEUES, STUDIES
 from disentanglement.errors import StoreRefused, Unavailable
 from disentanglement.specs import StepKey
 from disentanglement.specs.canonical import CONTRACTS
@@ -221,6 +221,59 @@ def test_pods_that_cannot_be_made_are_told(cluster: TinyCluster) -> None:
     cluster.look()
     assert cluster.condition("Degraded")[1] == "PodsNotCreated"
     assert "exceeded quota" in cluster.condition("Degraded")[2]
+
+
+def test_a_study_that_is_made_again_is_told_of_anew(cluster: TinyCluster) -> None:
+    cluster.apply()
+    cluster.look()
+    cluster.finish("train")
+    cluster.look()
+    cluster.finish("evaluate")
+    cluster.look(times=3)
+    cluster.kubernetes.remove(STUDIES.path(NAMESPACE, "small"))
+    cluster.apply()
+    cluster.look(times=2)
+    assert cluster.status()["phase"] == "Succeeded"
+
+
+def test_jobs_of_a_study_that_was_deleted_and_corrected_blame_no_new_model(cluster: TinyCluster) -> None:
+    cluster.apply()
+    cluster.look()
+    [job] = cluster.jobs_of("train")
+    cluster.end(job, failed="0-2")
+    cluster.kubernetes.remove(STUDIES.path(NAMESPACE, "small"))
+    cluster.apply(inline={**INLINE, "model": {**STUDY["model"], "training_steps": 7}})
+    cluster.look(times=2)
+    assert failure_names(cluster, "train") == []
+    assert len(cluster.jobs_of("train")) == 2
+
+
+def test_a_study_that_is_made_again_waits_until_the_names_of_its_jobs_are_free(cluster: TinyCluster) -> None:
+    cluster.apply()
+    cluster.look()
+    [job] = cluster.jobs_of("train")
+    cluster.end(job, failed="0-2")
+    cluster.kubernetes.remove(STUDIES.path(NAMESPACE, "small"))
+    cluster.apply()
+    cluster.look(times=2)
+    assert failure_names(cluster, "train") == []
+    cluster.kubernetes.remove(JOBS.path(NAMESPACE, job["metadata"]["name"]))  # as it goes with its owner
+    cluster.look()
+    [again] = cluster.jobs_of("train")
+    assert again["metadata"]["uid"] != job["metadata"]["uid"]
+
+
+def test_refused_trainings_do_not_keep_evaluations_back(cluster: TinyCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = {"grid": {"sweep": {"random_seed": list(range(6))}}}
+    cluster.apply(inline={**INLINE, **seeds}, parallelism=6)
+    cluster.look(times=2)
+    [job] = cluster.jobs_of("train")
+    cluster.commit(job, but=[2, 3, 4, 5])
+    cluster.kubernetes.remove(JOBS.path(NAMESPACE, job["metadata"]["name"]))
+    monkeypatch.setattr("disentanglement.cluster.reconcile.MAX_GROUPS", 1)
+    cluster.kubernetes.faults.append(Fault("POST", "/jobs", 422, times=3))
+    cluster.look()
+    assert [len(cluster.jobs_of(step)) for step in ("train", "evaluate")] == [0, 2]
 
 
 def test_a_job_that_the_api_server_refuses_is_told(cluster: TinyCluster) -> None:

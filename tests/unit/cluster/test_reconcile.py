@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_cluster import Choose, Fate, SmallCluster, settle
+from small_cluster import LAST_TRY, Choose, Fate, SmallCluster, settle
 
 from disentanglement.cluster.actions import CreateJob, DeleteJob, RecordFailures, UpdateJob
 from disentanglement.cluster.reconcile import MAX_GROUPS
@@ -273,6 +273,52 @@ def test_an_image_of_another_contract_ends_in_one_job_until_the_image_changes() 
     cluster.vanish()
     cluster.relist()
     assert [job.step for job in created(cluster)] == ["train"]
+
+
+def test_what_a_given_up_job_lost_is_written_down_before_another_image_is_tried() -> None:
+    cluster = small(lambda step, number, _: Fate.LOST if number == 3 else Fate.OTHER_CONTRACT)
+    cluster.act()
+    for _ in range(LAST_TRY):
+        finish(cluster, "train", 3)
+    finish(cluster, "train", 0)
+    for job, pod in cluster.running():
+        cluster.finish(job, pod)
+    cluster.relist()
+    cluster.wanted = replace(cluster.wanted, images=dict.fromkeys(cluster.wanted.images, "image:2"))
+    [record] = cluster.decide()
+    assert isinstance(record, RecordFailures)
+    assert record.models == (3,)
+    cluster.act()
+    assert [type(action) for action in cluster.decide()] == [DeleteJob]
+
+
+@pytest.mark.parametrize("pack", [1, 4])
+def test_a_failure_says_nothing_of_metrics_that_were_added_later(pack: int) -> None:
+    cluster = small(lambda step, number, _: Fate.LOST if (step, number) == ("evaluate", 1) else Fate.DONE, pack=pack)
+    cluster.act()
+    finish(cluster, "train")
+    cluster.act()
+    for _ in range(LAST_TRY):
+        finish(cluster, "evaluate")
+    cluster.act()
+    assert (1, 0) in cluster.store.failed_scores
+    cluster.metrics, cluster.wanted = 3, replace(cluster.wanted, plan="3")
+    assert [(job.step, job.models) for job in created(cluster)] == [("evaluate", tuple(range(6)))]
+    cluster.choose = lambda *_: Fate.DONE
+    settle(cluster)
+    assert {(number, 2) for number in range(6)} <= cluster.store.scores
+
+
+def test_a_job_of_an_earlier_plan_may_name_models_that_are_not_there_any_more() -> None:
+    cluster = small(lambda *_: Fate.LOST)
+    cluster.act()
+    for _ in range(LAST_TRY):
+        finish(cluster, "train")
+    cluster.wanted = replace(cluster.wanted, plan="3", cells={CELL: (0, 1)})
+    assert not [action for action in cluster.decide() if isinstance(action, RecordFailures)]
+    cluster.wanted = replace(cluster.wanted, plan="2")
+    records = [action for action in cluster.decide() if isinstance(action, RecordFailures)]
+    assert [record.models for record in records] == [(0,), (1,)]
 
 
 def test_failures_are_forgotten_once_for_each_retry_also_when_the_status_was_lost() -> None:
