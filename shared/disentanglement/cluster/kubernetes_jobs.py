@@ -6,32 +6,29 @@ stay the plain JSON that they are on the wire, so that thousands of Jobs and the
 
 from __future__ import annotations
 
+import copy
 import json
 import os
-import random
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import urllib3
 from kubernetes import client
 from kubernetes import config as untyped_config
-from urllib3.exceptions import HTTPError, TimeoutError
+from urllib3.exceptions import HTTPError
 
-from disentanglement.cluster.api_errors import OutOfDate, QuotaExceeded, error_of
+from disentanglement.cluster.api_calls import CONNECT_S, Calls, body_of, lines_of, with_query
+from disentanglement.cluster.api_errors import OutOfDate, error_of
 from disentanglement.cluster.kinds import PODS, Kind, Object, ObjectName
-from disentanglement.errors import ArtifactNotFound, DeadlineExceeded, ResourceExhausted, SpecError, Unavailable
+from disentanglement.errors import ArtifactNotFound, SpecError, Unavailable
 
-CONNECT_S, READ_S = 5.0, 30.0
+READ_S = 30.0
 WATCH_S = 60
 """How long one watch is held open by the server; then it goes on from where it was."""
 ATTEMPTS = 5
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 PAGE_SIZE = 500
 MOST_RELISTS = 5
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -74,27 +71,23 @@ class KubernetesApi:
         self.namespace = namespace
         """Our own namespace, or the one of the kubeconfig's context."""
         self.field_manager = field_manager
-        self.requests: Counter[tuple[str, str]] = Counter()
-        """How many requests were sent, by method and plural: what the API server has to bear from us."""
-        self._configuration = configuration
-        self._http: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
-        self._pause = pause
-        self._timeout = urllib3.Timeout(connect=min(CONNECT_S, read_s), read=read_s)
-        self._attempts = attempts
-        self._counting = threading.Lock()
+        pool: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
+        self._calls = Calls(pool, configuration, pause, read_s, attempts)
 
     def hurried(self, read_s: float) -> KubernetesApi:
         """The same cluster for who can't wait: one attempt at each call, of so many seconds."""
-        hurried = KubernetesApi(
-            self._configuration,
-            namespace=self.namespace,
-            field_manager=self.field_manager,
-            pause=self._pause,
-            read_s=read_s,
-            attempts=1,
-        )
-        hurried.requests, hurried._counting = self.requests, self._counting
+        hurried = copy.copy(self)
+        hurried._calls = self._calls.hurried(read_s)
         return hurried
+
+    @property
+    def requests(self) -> Mapping[tuple[str, str], int]:
+        """How many requests were sent, by method and plural: what the API server has to bear from us."""
+        return self._calls.sent.counts
+
+    def num_requests(self) -> int:
+        """How many requests were sent in all."""
+        return self._calls.sent.total()
 
     # -------------------------------------------------------------------------------------------------------- reading
     def get(self, kind: Kind, where: ObjectName, *, subresource: str = "") -> Object:
@@ -103,7 +96,7 @@ class KubernetesApi:
         Raises:
             ArtifactNotFound: there is none.
         """
-        return self._json("GET", kind, kind.path(*where, subresource))
+        return self._calls.json("GET", kind, kind.path(*where, subresource))
 
     def find(self, kind: Kind, where: ObjectName) -> Object | None:
         """One object, None where there is none."""
@@ -134,10 +127,12 @@ class KubernetesApi:
             OutOfDate: the moment is forgotten; list again.
         """
         query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": timeout_s, "allowWatchBookmarks": "true"}
-        path = _with_query(kind.path(namespace), {**query, "labelSelector": labels})
-        response = self._send("GET", kind, path, timeout=urllib3.Timeout(connect=CONNECT_S, read=timeout_s + READ_S))
+        path = with_query(kind.path(namespace), {**query, "labelSelector": labels})
+        response = self._calls.send(
+            "GET", kind, path, timeout=urllib3.Timeout(connect=CONNECT_S, read=timeout_s + READ_S)
+        )
         try:
-            for line in _lines(response):
+            for line in lines_of(response):
                 yield _watch_event(json.loads(line))
         except HTTPError as error:
             raise Unavailable(f"watching {kind.plural}: {error}") from error
@@ -147,24 +142,24 @@ class KubernetesApi:
     def pod_log(self, where: ObjectName, *, container: str, tail_lines: int, limit_bytes: int = 1 << 16) -> str:
         """The end of a container's log."""
         query = {"container": container, "tailLines": tail_lines, "limitBytes": limit_bytes}
-        response = self._send("GET", PODS, _with_query(PODS.path(*where, "log"), query))
-        return _body(response).decode(errors="replace")
+        response = self._calls.send("GET", PODS, with_query(PODS.path(*where, "log"), query))
+        return body_of(response).decode(errors="replace")
 
     def pod_log_lines(self, where: ObjectName, *, container: str, tail_lines: int) -> Iterator[str]:
         """The end of a container's log, and what is written from now on, until the container ends."""
         query = {"container": container, "tailLines": tail_lines, "follow": "true"}
         timeout = urllib3.Timeout(connect=CONNECT_S, read=None)  # a step may be silent for long; the user ends it
-        response = self._send("GET", PODS, _with_query(PODS.path(*where, "log"), query), timeout=timeout)
+        response = self._calls.send("GET", PODS, with_query(PODS.path(*where, "log"), query), timeout=timeout)
         try:
-            for line in _lines(response):
+            for line in lines_of(response):
                 yield line.decode(errors="replace")
         finally:
             response.close()
 
     def has_group(self, group: str) -> bool:
         """Whether the cluster serves an API group (`kueue.x-k8s.io` where Kueue is installed)."""
-        response = self._send("GET", Kind("", "", "apis", ""), "/apis")
-        return any(found["name"] == group for found in json.loads(_body(response))["groups"])
+        response = self._calls.send("GET", Kind("", "", "apis", ""), "/apis")
+        return any(found["name"] == group for found in json.loads(body_of(response))["groups"])
 
     # -------------------------------------------------------------------------------------------------------- writing
     def create(self, kind: Kind, item: Object) -> Object:
@@ -175,7 +170,7 @@ class KubernetesApi:
             SpecError: the server refuses it as invalid.
         """
         path = kind.path(item["metadata"].get("namespace", ""))
-        return self._json("POST", kind, _with_query(path, {"fieldManager": self.field_manager}), item)
+        return self._calls.json("POST", kind, with_query(path, {"fieldManager": self.field_manager}), item)
 
     def replace(self, kind: Kind, item: Object) -> Object:
         """The object instead of the one that stands, if that has still the same `resourceVersion`.
@@ -185,20 +180,20 @@ class KubernetesApi:
         """
         metadata = item["metadata"]
         path = kind.path(metadata.get("namespace", ""), metadata["name"])
-        return self._json("PUT", kind, _with_query(path, {"fieldManager": self.field_manager}), item)
+        return self._calls.json("PUT", kind, with_query(path, {"fieldManager": self.field_manager}), item)
 
     def merge(self, kind: Kind, where: ObjectName, change: Object, *, subresource: str = "") -> Object:
         """The object with some fields changed (JSON merge patch: None removes a field)."""
-        path = _with_query(kind.path(*where, subresource), {"fieldManager": self.field_manager})
-        return self._json("PATCH", kind, path, change, content_type=MERGE_PATCH)
+        path = with_query(kind.path(*where, subresource), {"fieldManager": self.field_manager})
+        return self._calls.json("PATCH", kind, path, change, content_type=MERGE_PATCH)
 
     def apply(self, kind: Kind, item: Object, *, subresource: str = "", force: bool = True) -> Object:
         """The object with all fields of `item` as they are there (server-side apply), created where there is none."""
         metadata = item["metadata"]
         where = ObjectName(metadata.get("namespace", ""), metadata["name"])
         query = {"fieldManager": self.field_manager, "force": str(force).lower()}
-        path = _with_query(kind.path(*where, subresource), query)
-        return self._json("PATCH", kind, path, item, content_type=APPLY_PATCH)
+        path = with_query(kind.path(*where, subresource), query)
+        return self._calls.json("PATCH", kind, path, item, content_type=APPLY_PATCH)
 
     def delete(self, kind: Kind, where: ObjectName, *, uid: str = "", propagation: str = "Background") -> None:
         """Removes an object and what it owns; nothing happens where it is gone, or another one (`uid`) has its name."""
@@ -206,87 +201,20 @@ class KubernetesApi:
         if uid:
             options["preconditions"] = {"uid": uid}
         try:
-            self._json("DELETE", kind, kind.path(*where), options)
+            self._calls.json("DELETE", kind, kind.path(*where), options)
         except ArtifactNotFound:
             return
-
-    # ------------------------------------------------------------------------------------------------------- one call
-    def num_requests(self) -> int:
-        """How many requests were sent in all."""
-        with self._counting:
-            return sum(self.requests.values())
 
     def _list(self, kind: Kind, namespace: str, labels: str, fields: str, most: int) -> Listing:
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": min(most or PAGE_SIZE, PAGE_SIZE)}
         items: list[Object] = []
         version, token = "", ""
         while True:
-            page = self._json("GET", kind, _with_query(kind.path(namespace), {**query, "continue": token}))
+            page = self._calls.json("GET", kind, with_query(kind.path(namespace), {**query, "continue": token}))
             items += page["items"]
             version, token = page["metadata"].get("resourceVersion", ""), page["metadata"].get("continue", "")
             if not token or (most and len(items) >= most):
                 return Listing(items[:most] if most else items, version)
-
-    def _json(
-        self, method: str, kind: Kind, path: str, body: Object | None = None, content_type: str = "application/json"
-    ) -> Object:
-        answer: Object = json.loads(_body(self._send(method, kind, path, body, content_type=content_type)))
-        return answer
-
-    def _send(
-        self,
-        method: str,
-        kind: Kind,
-        path: str,
-        body: Object | None = None,
-        *,
-        content_type: str = "application/json",
-        timeout: urllib3.Timeout | None = None,
-    ) -> urllib3.BaseHTTPResponse:
-        timeout = timeout or self._timeout
-        for attempt in range(self._attempts):
-            try:
-                return self._once(method, kind, path, body, content_type, timeout)
-            except (OutOfDate, QuotaExceeded):  # to ask again at once would be told the same
-                raise
-            except ResourceExhausted as error:
-                if attempt + 1 == self._attempts:
-                    raise
-                self._pause(error.retry_after_s)
-            except Unavailable:
-                if attempt + 1 == self._attempts:
-                    raise
-                self._pause(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * random.uniform(0.5, 1.5))
-        raise AssertionError("the last attempt returns or raises")
-
-    def _once(
-        self, method: str, kind: Kind, path: str, body: Object | None, content_type: str, timeout: urllib3.Timeout
-    ) -> urllib3.BaseHTTPResponse:
-        with self._counting:
-            self.requests[method, kind.plural] += 1
-        what = f"{method} {kind.plural}"
-        try:
-            response = self._http.request(
-                method,
-                f"{self._configuration.host.rstrip('/')}{path}",
-                body=None if body is None else json.dumps(body).encode(),
-                headers={"Accept": "application/json, */*", "Content-Type": content_type, **self._authorization()},
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"{what}: the API server did not answer in time ({error})") from error
-        except HTTPError as error:
-            raise Unavailable(f"{what}: the API server cannot be reached ({error})") from error
-        if response.status < 300:
-            return response
-        raise error_of(what, response.status, response.headers, _body(response))
-
-    def _authorization(self) -> Mapping[str, str]:
-        settings = self._configuration.auth_settings().values()
-        return {setting["key"]: setting["value"] for setting in settings if setting["value"]}
 
 
 def connect(
@@ -316,27 +244,6 @@ def connect(
         wanted = "a kubeconfig (KUBECONFIG or ~/.kube/config) with a usable context, or a pod's service account"
         raise SpecError.of("cluster", wanted, error) from error
     return KubernetesApi(configuration, namespace=namespace, field_manager=field_manager, pause=pause)
-
-
-def _with_query(path: str, query: Mapping[str, object]) -> str:
-    given = {name: value for name, value in query.items() if value not in ("", 0)}
-    return f"{path}?{urlencode(given)}" if given else path
-
-
-def _body(response: urllib3.BaseHTTPResponse) -> bytes:
-    try:
-        return response.data
-    except TimeoutError as error:
-        raise DeadlineExceeded(f"the API server stopped in the middle of its answer ({error})") from error
-    except HTTPError as error:
-        raise Unavailable(f"the API server stopped in the middle of its answer ({error})") from error
-
-
-def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    rest = b""
-    for chunk in response.stream(1 << 16):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in lines if line.strip())
 
 
 def _watch_event(event: Object) -> WatchEvent:
