@@ -27,15 +27,6 @@ SETTINGS = {"DISENTANGLEMENT_LEASE_S": "2", "DISENTANGLEMENT_JOBS_PER_SECOND": "
 SEEDS = itertools.count(step=100)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of these in one test process: two control planes are too much for two cores."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("control-plane"))
-
-
 @pytest.fixture(scope="session")
 def plane(control_plane: ControlPlane) -> ControlPlane:
     """The control plane with the definition, accounts and rights of `k8s/base`."""
