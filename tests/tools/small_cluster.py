@@ -26,6 +26,7 @@ from disentanglement.cluster.wanted import Wanted
 from disentanglement.specs import Step
 
 LAST_TRY = 3
+MOST_WAITS = 7
 IMAGE = "image:1"
 
 
@@ -39,6 +40,8 @@ class Fate(Enum):
     """It fails at every try and says nothing."""
     RETRIED = "retried"
     """It fails once."""
+    WAITS = "waits"
+    """Exit code 75 at every try, until the worker itself has had enough."""
     OTHER_CONTRACT = "other contract"
     """Exit code 79."""
 
@@ -68,6 +71,9 @@ class Job:
     image: str = IMAGE
     pods: list[Pod] = field(default_factory=list)
     tries: dict[int, int] = field(default_factory=dict)
+    blamed: set[int] = field(default_factory=set)
+    """Indexes with a try that did more than wait."""
+    excused: set[int] = field(default_factory=set)
     completed: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
     end: str = ""
@@ -106,6 +112,7 @@ class Job:
             terminating=sum(pod.is_ending for pod in self.pods),
             completed=frozenset(self.completed),
             failed=frozenset(self.failed),
+            excused=frozenset(self.excused),
             end=self.end,  # type: ignore[arg-type]
             end_reason=self.end_reason,
             ended=f"{self.ended_at:012d}",
@@ -126,6 +133,7 @@ class SmallStore:
     failed_scores: set[tuple[int, int]] = field(default_factory=set)
     tried_scores: set[tuple[int, int]] = field(default_factory=set)
     cleared: int = 0
+    waits: dict[tuple[Step, int], int] = field(default_factory=dict)
 
     def state(self, numbers: Iterable[int], metrics: int) -> CellState:
         """Of some models, with so many metrics wanted."""
@@ -272,7 +280,7 @@ class SmallCluster:
     def _assert_may_be_forgotten(self, job: Job) -> None:
         if job.made.generation < self.wanted.generation:
             return  # a retry forgets
-        models = {number for index in job.failed for number in job.models(index)}
+        models = {number for index in job.failed - job.excused for number in job.models(index)}
         state = self.store.state(models, self.metrics)
         lacking = {
             "train": models - state.trained - state.has_failed("train"),
@@ -282,6 +290,11 @@ class SmallCluster:
         assert not lacking or job.made.plan != self.wanted.plan, "a failure is forgotten before it is written down"
 
     def _record(self, action: RecordFailures) -> None:
+        job = self.jobs.get(action.job)
+        if job is not None and action.index not in job.blamed:
+            job.excused.add(action.index)
+            self.hear(action.job)
+            return
         state = self.store.state(action.models, self.metrics)
         for number in action.models:
             if action.step == "evaluate":
@@ -340,6 +353,8 @@ class SmallCluster:
             job.completed.add(pod.index)
         else:
             job.tries[pod.index] = job.tries.get(pod.index, 0) + 1
+            if not set(ends) <= {Fate.DONE, Fate.WAITS}:
+                job.blamed.add(pod.index)
             if job.tries[pod.index] >= LAST_TRY or set(ends) <= {Fate.DONE, Fate.REFUSED}:
                 job.failed.add(pod.index)
         self._settle(job)
@@ -371,7 +386,10 @@ class SmallCluster:
         fate = self.choose(step, number, job.made.generation)
         if fate is Fate.RETRIED:
             fate = Fate.DONE if job.tries or number % 2 else Fate.LOST
-        if fate is Fate.LOST and step == "train" and number in self.store.trained:
+        if fate is Fate.WAITS:
+            waits = self.store.waits[step, number] = self.store.waits.get((step, number), 0) + 1
+            fate = Fate.REFUSED if waits > MOST_WAITS else fate
+        if fate in (Fate.LOST, Fate.WAITS) and step == "train" and number in self.store.trained:
             fate = Fate.DONE
         if fate is Fate.DONE:
             return self._commit(job, number)
@@ -395,13 +413,13 @@ class SmallCluster:
                     store.codes.add(number)
             case "postprocess":
                 if number not in store.trained:
-                    return Fate.LOST
+                    return Fate.WAITS
                 store.extracted.add(number)
                 store.codes.add(number)
             case "evaluate":
                 missing = set(self._scores_of(job, number)) - store.scores - store.failed_scores
                 if missing and number not in store.codes:
-                    return Fate.LOST
+                    return Fate.WAITS
                 store.scores |= missing
                 if set(self._scores_of(job, number)) & (store.failed_scores - store.scores):
                     return Fate.REFUSED

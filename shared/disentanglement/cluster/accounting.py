@@ -87,13 +87,14 @@ def _count(wanted: Wanted, books: Account, job: JobView, state: CellState) -> No
         if not job.is_finished:
             books.cover(job, job.model_set - job.models_of_all(job.failed))
         return
-    books.cover(job, job.model_set)
+    excused = frozenset() if job.is_finished else job.models_of_all(job.excused)
+    books.cover(job, job.model_set - excused)  # once it has ended, its name may be taken still: that stands shortly
     books.actions += _failures(wanted, books, job, state)
 
 
 def _failures(wanted: Wanted, books: Account, job: JobView, state: CellState) -> Iterator[RecordFailures]:
     known = frozenset(wanted.cells.get(job.cell, ()))
-    for index in sorted(job.failed):
+    for index in sorted(job.failed - job.excused):
         numbers = tuple(number for number in job.models_of(index) if number in known)
         for step, models in _to_blame(job, numbers, state):
             books.unsettled.add(job.name)

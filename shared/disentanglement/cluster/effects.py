@@ -20,12 +20,15 @@ from disentanglement.cluster.kinds import JOBS, PODS, Object, ObjectName, select
 from disentanglement.cluster.kubernetes_jobs import KubernetesApi
 from disentanglement.cluster.manifests import job_patch
 from disentanglement.cluster.mirror import Mirror
+from disentanglement.cluster.names import EXCUSED_ANNOTATION, format_numbers
 from disentanglement.cluster.observation import StudyObservation
-from disentanglement.cluster.pods import JOB_LABEL, FailedPod, failed_pod
+from disentanglement.cluster.pods import INDEX_ANNOTATION, JOB_LABEL, FailedPod, failed_pod
+from disentanglement.cluster.state import parse_indexes
 from disentanglement.cluster.work_queue import RateLimit
 from disentanglement.errors import ArtifactConflict, ArtifactNotFound, TrainingFailed
 from disentanglement.specs import STEPS, Step
 from disentanglement.steps.messages import error_to_plain
+from disentanglement.steps.one_shot import ExitCode
 from disentanglement.storage import prefixes
 from disentanglement.storage.failures import (
     FailureRecord,
@@ -42,6 +45,8 @@ from disentanglement.studies.pending import StepId
 log = logging.getLogger(__name__)
 
 MOST_PODS = 1000
+MOST_RECORDS = 50
+"""Failures written down (or excused) in one look; their Jobs stay until the next looks have written the rest."""
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
 _KILLED = 137
 
@@ -71,6 +76,7 @@ class Effects:
     creations: RateLimit
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _pods: dict[str, dict[int, list[FailedPod]]] = field(default_factory=dict)
+    _num_recorded: int = 0
 
     def do(self, action: Action) -> None:
         """Carries out one action.
@@ -120,10 +126,18 @@ class Effects:
             return
 
     def _record(self, action: RecordFailures) -> None:
-        pods = self._failed_pods(action.job).get(action.index, [])
+        if self._num_recorded >= MOST_RECORDS:
+            return
+        pods = self._pods_of(action.job, action.index)
+        if _has_waited(pods):
+            self._excuse(action)
+            return
         reason, message = _explained(action, pods)
         for number in action.models:
             for step, key in self._to_blame(action.cell, action.step, number):
+                if self._num_recorded >= MOST_RECORDS:
+                    break
+                self._num_recorded += 1
                 record = FailureRecord(
                     step=step,
                     step_key=str(key),
@@ -135,6 +149,22 @@ class Effects:
                 record_failure(self.store, self.project, self.study, record)
                 log.warning("failed", extra={"model": number, "step": step, "reason": reason, "job": action.job})
         self.observation.expect_changes(action.cell)
+
+    def _excuse(self, action: RecordFailures) -> None:
+        """No record of what only waited (store down, an input that is not there yet): another Job gets it.
+
+        That does not go on for ever: workers count their tries in the store, and give up themselves."""
+        item = self.jobs.get(self._where(action.job))
+        before = parse_indexes(((item or {}).get("metadata", {}).get("annotations") or {}).get(EXCUSED_ANNOTATION))
+        if action.index in before:
+            return
+        self._num_recorded += 1
+        change = {EXCUSED_ANNOTATION: format_numbers(sorted(before | {action.index}))}
+        log.warning("to be tried again by another job", extra={"job": action.job, "index": action.index})
+        try:
+            self.jobs.put(self.api.merge(JOBS, self._where(action.job), {"metadata": {"annotations": change}}))
+        except ArtifactNotFound:
+            self.jobs.drop(self._where(action.job))
 
     def _to_blame(self, cell: str, step: Step, number: int) -> Iterator[StepId]:
         """Of the steps that have neither a manifest nor a record, asked of the store now: the first, or every score."""
@@ -168,24 +198,36 @@ class Effects:
                 self.store.delete(info.key)
         self.observation.expect_changes(action.cell, failures=False)
 
+    def _pods_of(self, job: str, index: int) -> list[FailedPod]:
+        """The failed pods of one index; asked for on their own where the Job has too many."""
+        by_index = self._failed_pods(job)
+        if index not in by_index and sum(map(len, by_index.values())) >= MOST_PODS:
+            by_index[index] = self._list_failed({JOB_LABEL: job, INDEX_ANNOTATION: str(index)})
+        return by_index.get(index, [])
+
     def _failed_pods(self, job: str) -> dict[int, list[FailedPod]]:
         """The failed pods of a Job by index, the last one last; read once in a pass."""
         if job not in self._pods:
-            found = self.api.list(
-                PODS,
-                self.jobs.namespace,
-                labels=selector({JOB_LABEL: job}),
-                fields="status.phase=Failed",
-                most=MOST_PODS,
-            )
             by_index: dict[int, list[FailedPod]] = {}
-            for pod in sorted(map(failed_pod, found.items), key=lambda pod: pod.finished):
+            for pod in self._list_failed({JOB_LABEL: job}):
                 by_index.setdefault(pod.index, []).append(pod)
             self._pods[job] = by_index
         return self._pods[job]
 
+    def _list_failed(self, labels: dict[str, str]) -> list[FailedPod]:
+        found = self.api.list(
+            PODS, self.jobs.namespace, labels=selector(labels), fields="status.phase=Failed", most=MOST_PODS
+        )
+        return sorted(map(failed_pod, found.items), key=lambda pod: pod.finished)
+
     def _where(self, name: str) -> ObjectName:
         return ObjectName(self.jobs.namespace, name)
+
+
+def _has_waited(pods: list[FailedPod]) -> bool:
+    """Whether every try ended with the wish for another one; disruptions say nothing."""
+    codes = {pod.exit_code for pod in pods if not pod.is_disruption}
+    return codes == {ExitCode.TRY_AGAIN}
 
 
 def _explained(action: RecordFailures, pods: list[FailedPod]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from disentanglement.cluster.names import (
     CELL_LABEL,
+    EXCUSED_ANNOTATION,
     GENERATION_ANNOTATION,
     MODELS_ANNOTATION,
     PACK_ANNOTATION,
@@ -18,6 +19,7 @@ from disentanglement.cluster.names import (
     STUDY_LABEL,
     WORKER_CONTAINER,
 )
+from disentanglement.errors import SpecError
 from disentanglement.specs import STEPS, Step
 from disentanglement.steps.one_shot import parse_numbers
 
@@ -84,6 +86,8 @@ class JobView:
     """Indexes that ended well."""
     failed: Numbers = NONE
     """Indexes that are tried no more."""
+    excused: Numbers = NONE
+    """Failed indexes that are no failure: their work is given to another Job."""
     end: Literal["", "Complete", "Failed"] = ""
     """Empty while it goes on."""
     end_reason: str = ""
@@ -101,21 +105,31 @@ class JobView:
         step = labels.get(STEP_LABEL, "")
         if step not in STEPS or STUDY_LABEL not in labels or MODELS_ANNOTATION not in annotations:
             return None
+        try:
+            models = parse_numbers(annotations[MODELS_ANNOTATION])
+            pack = int(annotations.get(PACK_ANNOTATION, "1"))
+            generation = int(annotations.get(GENERATION_ANNOTATION, "0"))
+            excused = parse_indexes(annotations.get(EXCUSED_ANNOTATION))
+        except (SpecError, ValueError):  # made by hand
+            return None
+        if pack < 1:
+            return None
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             study=labels[STUDY_LABEL],
             step=cast(Step, step),
             cell=annotations.get(CELL_LABEL) or labels.get(CELL_LABEL, ""),
-            models=parse_numbers(annotations[MODELS_ANNOTATION]),
-            pack=int(annotations.get(PACK_ANNOTATION, "1")),
+            models=models,
+            pack=pack,
             plan=annotations.get(PLAN_ANNOTATION, ""),
-            generation=int(annotations.get(GENERATION_ANNOTATION, "0")),
+            generation=generation,
             parallelism=spec.get("parallelism", 1),
             is_suspended=bool(spec.get("suspend")),
             is_deleting=bool(metadata.get("deletionTimestamp")),
             is_queued=QUEUE_LABEL in labels,
             image=_image(spec),
+            excused=excused,
             ttl_s=spec.get("ttlSecondsAfterFinished"),
             **_progress(item.get("status") or {}),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from disentanglement.cluster import advice
@@ -26,7 +27,9 @@ FACTS_S = 60.0
 """How long the answer of a whole cluster is remembered (Kueue, nodes)."""
 PODS_S = 15.0
 """Between two looks at the pods of a study that do not start."""
-MOST_PODS = 100
+MOST_PODS = MOST_EVENTS = 100
+LATELY = timedelta(minutes=10)
+"""What events told before may long be mended."""
 KUEUE = "kueue.x-k8s.io"
 Answer = TypeVar("Answer")
 
@@ -34,9 +37,16 @@ Answer = TypeVar("Answer")
 class Surroundings:
     """The cluster around the studies of the namespaces that we watch."""
 
-    def __init__(self, api: KubernetesApi, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        api: KubernetesApi,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._api = api
         self._clock = clock
+        self._now = now
         self._answers: dict[object, tuple[float, object]] = {}
 
     def queue_problem(self, namespace: str, queue: str) -> Problem | None:
@@ -103,14 +113,15 @@ class Surroundings:
         """What the Job controller told when it could not make pods (quota, Pod Security, service account)."""
         for job in jobs[:3]:
             events = self._events(namespace, job.name)
-            if events:
-                message = str(events[-1].get("message", ""))
+            latest = max(events or (), key=_told_at, default=None)
+            if latest is not None and _told_at(latest) > self._now() - LATELY:
+                message = str(latest.get("message", ""))
                 return Problem("PodsNotCreated", _sentences(f"Job {job.name}: {message}", advice.for_creation(message)))
         return None
 
     def _events(self, namespace: str, job: str) -> list[Object] | None:
         fields = f"involvedObject.name={job},reason=FailedCreate"
-        return self._allowed(lambda: self._api.list(EVENTS, namespace, fields=fields, most=20).items)
+        return self._allowed(lambda: self._api.list(EVENTS, namespace, fields=fields, most=MOST_EVENTS).items)
 
     def _listed(self, kind: Kind, namespace: str = "") -> list[Object]:
         def asked() -> list[Object]:
@@ -132,6 +143,15 @@ class Surroundings:
             answer = ask()
             self._answers[what] = (now, answer)
         return answer  # type: ignore[return-value]
+
+
+def _told_at(event: Object) -> datetime:
+    """When an event happened last; it is counted up under one name."""
+    text = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or ""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _selected(nodes: Iterable[Object], pool: Pool) -> Iterable[Object]:

@@ -13,6 +13,7 @@ from tiny_kubernetes import Fault, tiny_kubernetes
 from tiny_steps import STUDY
 
 from disentanglement.cluster.kinds import EVENTS, JOBS, LOCAL_QUEUES, STUDIES
+from disentanglement.cluster.names import MODELS_ANNOTATION, PACK_ANNOTATION
 from disentanglement.errors import StoreRefused, Unavailable
 from disentanglement.specs import StepKey
 from disentanglement.specs.canonical import CONTRACTS
@@ -218,9 +219,16 @@ def test_pods_that_cannot_be_made_are_told(cluster: TinyCluster) -> None:
         "message": "pods is forbidden: exceeded quota: gpus",
     }
     cluster.kubernetes.put(EVENTS.path(NAMESPACE, "e"), event)
+    old = {"message": "old", "lastTimestamp": "2020-01-01T00:00:00Z"}
+    cluster.kubernetes.put(
+        EVENTS.path(NAMESPACE, "f"), {**event, **old, "metadata": {"namespace": NAMESPACE, "name": "f"}}
+    )
     cluster.look()
     assert cluster.condition("Degraded")[1] == "PodsNotCreated"
     assert "exceeded quota" in cluster.condition("Degraded")[2]
+    cluster.kubernetes.remove(EVENTS.path(NAMESPACE, "e"))
+    cluster.look()
+    assert cluster.condition("Degraded")[0] == "False", "what is left is old"
 
 
 def test_a_study_that_is_made_again_is_told_of_anew(cluster: TinyCluster) -> None:
@@ -384,6 +392,58 @@ def test_a_worker_without_memory_is_told_from_others(cluster: TinyCluster) -> No
     cluster.end(job, failed="0")
     cluster.look()
     assert failure_names(cluster, "train") == ["OUT_OF_MEMORY"]
+
+
+def test_a_worker_that_only_waited_for_the_store_has_not_failed(cluster: TinyCluster) -> None:
+    cluster.apply()
+    cluster.look()
+    [job] = cluster.jobs_of("train")
+    cluster.put_pod(job, "first", 1, failed_pod(75, finished="2030-01-01T00:00:00Z"))
+    cluster.put_pod(job, "last", 1, failed_pod(75, finished="2030-01-02T00:00:00Z"))
+    cluster.put_pod(job, "other", 2, failed_pod(75, finished="2030-01-01T00:00:00Z"))
+    cluster.put_pod(job, "crashed", 2, failed_pod(1, finished="2030-01-02T00:00:00Z"))
+    cluster.commit(job, but=[1, 2])
+    cluster.end(job, failed="1-2")
+    cluster.look(times=2)
+    assert len(failure_names(cluster, "train")) == 1, "the one that crashed"
+    [job] = cluster.jobs_of("train")
+    assert job["spec"]["ttlSecondsAfterFinished"] == 60
+    cluster.kubernetes.remove(JOBS.path(NAMESPACE, job["metadata"]["name"]))
+    cluster.look()
+    [again] = cluster.jobs_of("train")
+    assert again["metadata"]["annotations"][MODELS_ANNOTATION] == "1"
+
+
+def test_failures_are_written_down_a_few_in_a_look(cluster: TinyCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("disentanglement.cluster.effects.MOST_RECORDS", 2)
+    cluster.apply()
+    cluster.look()
+    [job] = cluster.jobs_of("train")
+    cluster.end(job, failed="0-2")
+    cluster.look()
+    assert len(failure_names(cluster, "train")) == 2
+    [job] = cluster.jobs_of("train")
+    assert "ttlSecondsAfterFinished" not in job["spec"]
+    cluster.look(times=2)
+    assert len(failure_names(cluster, "train")) == 3
+    [job] = cluster.jobs_of("train")
+    assert "ttlSecondsAfterFinished" in job["spec"]
+
+
+def test_a_job_that_somebody_made_by_hand_under_our_labels_is_left_alone(cluster: TinyCluster) -> None:
+    cluster.apply()
+    cluster.look()
+    [job] = cluster.jobs_of("train")
+    for name, change in (
+        ("a", {MODELS_ANNOTATION: "all"}),
+        ("b", {PACK_ANNOTATION: "0"}),
+        ("c", {PACK_ANNOTATION: "x"}),
+    ):
+        annotations = {**job["metadata"]["annotations"], **change}
+        metadata = {**job["metadata"], "name": name, "uid": name, "annotations": annotations}
+        cluster.kubernetes.put(JOBS.path(NAMESPACE, name), {**job, "metadata": metadata})
+    cluster.look()
+    assert cluster.status()["counts"]["total"] == 3
 
 
 def test_a_failure_whose_pods_are_gone_is_written_down_all_the_same(cluster: TinyCluster) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_cluster import LAST_TRY, Choose, Fate, SmallCluster, settle
+from small_cluster import LAST_TRY, MOST_WAITS, Choose, Fate, SmallCluster, settle
 
 from disentanglement.cluster.actions import CreateJob, DeleteJob, RecordFailures, UpdateJob
 from disentanglement.cluster.reconcile import MAX_GROUPS
@@ -25,7 +25,7 @@ EVENTS = (
 events = st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 999)), max_size=120)
 fates = st.dictionaries(
     st.tuples(st.sampled_from(["train", "postprocess", "evaluate"]), st.integers(0, 11)),
-    st.sampled_from([Fate.REFUSED, Fate.LOST, Fate.RETRIED]),
+    st.sampled_from([Fate.REFUSED, Fate.LOST, Fate.RETRIED, Fate.WAITS]),
     max_size=8,
 )
 studies = st.builds(
@@ -175,6 +175,19 @@ def test_one_index_that_fails_blocks_no_cell() -> None:
     settle(cluster)
     assert cluster.store.scores == {(number, metric) for number in (0, 1, 2, 4, 5) for metric in range(2)}
     assert cluster.store.failed == {("train", 3)}
+
+
+def test_what_only_waited_is_no_failure_and_goes_to_another_job_until_the_worker_gives_it_up() -> None:
+    cluster = small(lambda step, number, _: Fate.WAITS if (step, number) == ("train", 3) else Fate.DONE)
+    cluster.act()
+    for _ in range(LAST_TRY):
+        finish(cluster, "train", 3)
+    cluster.act()
+    assert not cluster.store.failed
+    assert [job.models for job in created(cluster)] == [(3,)], "the others go on"
+    settle(cluster)
+    assert cluster.store.failed == {("train", 3)}
+    assert cluster.store.waits["train", 3] > MOST_WAITS
 
 
 def test_parallelism_that_is_lowered_or_raised_is_patched() -> None:
