@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from disentanglement.cluster.actions import Action, DeleteJob, RecordFailures, UpdateJob
+from disentanglement.cluster.actions import Action, DeleteJob, EvictCodes, RecordFailures, UpdateJob
 from disentanglement.cluster.state import CellState, JobView, Numbers
 from disentanglement.cluster.wanted import Wanted
 from disentanglement.specs import Step
 
 KEPT_JOBS = 50
 """Ended Jobs that a study keeps at most; their work is in the store."""
+MAX_EVICTED = 200
+"""Models whose codes are removed in one look."""
 SHORT_TTL_S = 60
 """For a Job that ended without having done or failed all of its work: soon that is given to another."""
 
@@ -27,6 +29,7 @@ class Account:
     blocked: set[tuple[Step, str]] = field(default_factory=set)
     """Steps of cells whose Job was given up; as long as it stands, no other one is tried."""
     _covered: dict[tuple[Step, str], set[int]] = field(default_factory=lambda: defaultdict(set))
+    _num_evicted: int = 0
     _in_training: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def covered(self, step: Step, cell: str) -> Numbers:
@@ -41,6 +44,13 @@ class Account:
     def cover_as(self, step: Step, cell: str, models: Iterable[int]) -> None:
         """These models need no Job for this step."""
         self._covered[step, cell].update(models)
+
+    def evict(self, cell: str, models: tuple[int, ...]) -> None:
+        """Nobody here needs the codes of these models, of which as many go as one look may remove."""
+        chosen = models[: MAX_EVICTED - self._num_evicted]
+        self._num_evicted += len(chosen)
+        if chosen:
+            self.actions.append(EvictCodes(cell, chosen))
 
     def cover(self, job: JobView, models: Numbers) -> None:
         """These models need no other Job."""
@@ -63,8 +73,11 @@ def account(wanted: Wanted, cells: Mapping[str, CellState], jobs: Sequence[JobVi
         else:
             _count(wanted, books, job, state)
             if job.is_finished and job.name not in books.unsettled:
-                books.actions += _forgotten(wanted, job, state)
-                forgettable.append(job)
+                if codes := _no_longer_needed(wanted, job, state):
+                    books.evict(job.cell, codes)  # and only then is the Job forgotten
+                else:
+                    books.actions += _forgotten(wanted, job, state)
+                    forgettable.append(job)
     books.actions += _trimmed(forgettable, cells)
     return books
 
@@ -123,6 +136,19 @@ def _to_blame(job: JobView, models: tuple[int, ...], state: CellState) -> Iterat
 def _some(step: Step, models: tuple[int, ...], among: Numbers) -> Iterator[tuple[Step, tuple[int, ...]]]:
     if chosen := tuple(number for number in models if number in among):
         yield step, chosen
+
+
+def _no_longer_needed(wanted: Wanted, job: JobView, state: CellState) -> tuple[int, ...]:
+    """Models that a Job has scored, or given up, and whose codes go for that reason.
+
+    Codes belong to models, which studies share. So a study removes them once, at the end of its own evaluations, and
+    never when it finds them later: those were extracted again by a study that still has scores to compute, and the two
+    would undo each other's work for ever.
+    """
+    if job.step != "evaluate" or job.ttl_s is not None or not (wanted.evicts_codes and wanted.has_scores):
+        return ()
+    done = (state.with_codes & state.trained & state.extracted) - state.to_score
+    return tuple(number for number in job.models if number in done)
 
 
 def _forgotten(wanted: Wanted, job: JobView, state: CellState) -> Iterator[Action]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from disentanglement.cluster.accounting import Account, account
-from disentanglement.cluster.actions import Action, ClearFailures, CreateJob, DeleteJob, EvictCodes, UpdateJob
+from disentanglement.cluster.actions import Action, ClearFailures, CreateJob, DeleteJob, UpdateJob
 from disentanglement.cluster.names import job_name
 from disentanglement.cluster.shares import Shares
 from disentanglement.cluster.state import NONE, CellState, JobView, Numbers
@@ -26,7 +26,6 @@ MAX_SLICES = 3
 SLICES_OF_A_CELL = 6
 """A slice is started as soon as so large a part of a cell is ready, or nothing more is to come."""
 EVALUATORS_PER_TRAINER = 4
-MAX_EVICTED = 200
 
 
 def reconcile(wanted: Wanted, cells: Mapping[str, CellState], jobs: Iterable[JobView]) -> list[Action]:
@@ -47,7 +46,7 @@ def reconcile(wanted: Wanted, cells: Mapping[str, CellState], jobs: Iterable[Job
         actions += _pauses([job for job in found if job.name not in books.unsettled])
     else:
         actions += _work(wanted, cells, found, books)
-    return [*actions, *_evictions(wanted, cells)]
+    return actions
 
 
 def _pauses(jobs: Iterable[JobView]) -> Iterator[Action]:
@@ -64,8 +63,11 @@ def _pauses(jobs: Iterable[JobView]) -> Iterator[Action]:
 def _work(wanted: Wanted, cells: Mapping[str, CellState], jobs: list[JobView], books: Account) -> Iterator[Action]:
     planner = _Planner(wanted, cells, books)
     heavy, light = _shares(wanted, jobs)
+    extractions = [*planner.extractions(heavy.going)]
+    at_work = sum(job.remaining for job in heavy.going if job.step == "postprocess")
+    heavy.reserve(at_work + sum(job.num_groups for job in extractions))
     yield from heavy.changes(keep=books.unsettled)
-    yield from _within(heavy, [*planner.extractions(heavy.going), *planner.trainings()])
+    yield from _within(heavy, [*extractions, *planner.trainings()])
     yield from light.changes(keep=books.unsettled)
     yield from _within(light, planner.evaluations(light.going))
 
@@ -182,16 +184,3 @@ def _lacks_codes(state: CellState) -> Numbers:
     """Trained models whose codes are needed and are not there."""
     is_there = state.extracted & state.with_codes
     return (state.trained & state.to_score) - is_there - state.has_failed("postprocess")
-
-
-def _evictions(wanted: Wanted, cells: Mapping[str, CellState]) -> Iterator[EvictCodes]:
-    if not (wanted.evicts_codes and wanted.has_scores):
-        return
-    left = MAX_EVICTED
-    for cell, numbers in wanted.cells.items():
-        state = cells.get(cell, CellState())
-        done = (state.with_codes & state.trained & state.extracted) - state.to_score
-        chosen = tuple(number for number in numbers if number in done)[:left]
-        left -= len(chosen)
-        if chosen:
-            yield EvictCodes(cell, chosen)

@@ -11,6 +11,12 @@ QUEUED_PARTS = 4
 """Kueue admits a Job whole and its size stays: a new one waits until so large a part of the limit is free."""
 
 
+RESERVED_PARTS = 4
+"""Of the limit that is kept from trainings as soon as extractions wait, one part: a Job over hundreds of models would
+else keep codes, and all scores, back until its end. At most so many trainings are interrupted for that, once, and go
+on from their checkpoints. A Job's size stays under Kueue, so nothing is reserved there."""
+
+
 class Shares:
     """The pods of some Jobs under one limit; pods that are still ending count."""
 
@@ -19,7 +25,13 @@ class Shares:
         self.going = [job for job in jobs if not job.is_finished]
         """The Jobs that have not ended."""
         self._is_queued = is_queued
+        self._reserved = 0
         self._free = limit - sum(job.pods for job in jobs)
+
+    def reserve(self, num_groups: int) -> None:
+        """Keeps room from trainings for so many groups that are or will be extracted."""
+        if not self._is_queued:
+            self._reserved = min(num_groups, max(1, self._limit // RESERVED_PARTS))
 
     def changes(self, *, keep: Collection[str]) -> Iterator[Action]:
         """Takes pods away where the limit is exceeded, and gives what is free to Jobs that can use it.
@@ -27,9 +39,11 @@ class Shares:
         The Jobs named in `keep` are not deleted: their failures are not written down yet.
         """
         left = self._limit
+        to_train = self._limit - self._reserved
         for job in self.going:
-            kept = min(job.share, left)
+            kept = min(job.share, left, to_train if job.step == "train" else left)
             left -= kept
+            to_train -= kept if job.step == "train" else 0
             if job.is_deleting:
                 continue
             if kept < job.share:
@@ -46,8 +60,14 @@ class Shares:
         self._free -= share
         return share
 
+    @property
+    def _held(self) -> int:
+        """Of what is reserved, the places that no extraction has yet."""
+        return max(0, self._reserved - sum(job.share for job in self.going if job.step == "postprocess"))
+
     def _grown(self, job: JobView) -> Iterator[Action]:
-        more = min(job.remaining - job.share, self._free)
+        free = self._free - self._held if job.step == "train" else self._free
+        more = min(job.remaining - job.share, free)
         if more > 0:
             self._free -= more
             yield UpdateJob(job.name, parallelism=job.share + more, suspend=False if job.is_suspended else None)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cluster import LAST_TRY, MOST_WAITS, Choose, Fate, SmallCluster, settle
 
-from disentanglement.cluster.actions import CreateJob, DeleteJob, RecordFailures, UpdateJob
+from disentanglement.cluster.actions import CreateJob, DeleteJob, EvictCodes, RecordFailures, UpdateJob
 from disentanglement.cluster.reconcile import MAX_GROUPS
 from disentanglement.cluster.shares import Shares
 from disentanglement.cluster.status import progress
@@ -257,6 +257,49 @@ def test_codes_that_were_evicted_are_extracted_again_where_scores_are_missing() 
     assert {job.step for job in created(cluster)} == {"postprocess"}
     settle(cluster)
     assert len(cluster.store.scores) == 18
+
+
+def test_codes_that_another_study_has_extracted_again_are_left_to_it() -> None:
+    cluster = small(evicts_codes=True)
+    cluster.act()
+    finish(cluster, "train")
+    cluster.act()
+    finish(cluster, "evaluate")
+    assert [action for action in cluster.decide() if isinstance(action, EvictCodes)] == [
+        EvictCodes(CELL, tuple(range(6)))
+    ]
+    assert not any(job.made.step == "evaluate" and job.ttl_s is not None for job in cluster.jobs.values())
+    cluster.act()
+    cluster.act()
+    assert not cluster.store.codes
+    cluster.store.codes |= {2, 3}
+    assert not [action for action in cluster.decide() if isinstance(action, EvictCodes)]
+
+
+@pytest.mark.parametrize(("parallelism", "kept", "extracting"), [(8, 6, 2), (1, 0, 1)])
+def test_a_long_training_leaves_room_for_extractions_that_wait(parallelism: int, kept: int, extracting: int) -> None:
+    cluster = small(cells={CELL: tuple(range(20, 60))}, parallelism=parallelism)
+    cluster.act()
+    cluster.start_pods()
+    cluster.wanted = replace(cluster.wanted, cells={CELL: tuple(range(60))})
+    cluster.store.extracted |= set(range(20))  # whose codes were removed
+    cluster.store.trained |= set(range(20))
+    cluster.relist()
+    [training] = cluster.jobs
+    assert cluster.decide() == [UpdateJob(training, parallelism=kept)], "the pods that end have their places still"
+    cluster.act()
+    for job, pod in cluster.running():
+        if pod.is_ending:
+            cluster.finish(job, pod)
+    cluster.relist()
+    assert [(job.step, job.parallelism) for job in created(cluster)] == [("postprocess", extracting)]
+    cluster.act()
+    cluster.start_pods()
+    cluster.relist()
+    assert not cluster.decide(), "the training does not take the places back"
+    while any(job.made.step == "postprocess" and not job.end for job in cluster.jobs.values()):
+        finish(cluster, "postprocess")
+    assert UpdateJob(training, parallelism=parallelism) in cluster.decide()
 
 
 def test_models_without_metrics_are_trained_and_no_more() -> None:
