@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +28,7 @@ def build(env: Mapping[str, str]) -> Service:
     shared, settings = ServiceSettings.from_env(env), TrainerSettings.from_env(env)
     store = open_store(shared.store, env)
     if settings.in_cluster:
-        return _service(TrainerServicer(store=store, jobs=in_cluster(store, env)), start=_nothing, drain=_nothing)
+        return _in_cluster(store, in_cluster(store, env))
     parts = executing("train", store, workers=settings.workers, queue=settings.queue, env=env)
     servicer = TrainerServicer(store=store, jobs=parts.executor)
     return _service(servicer, start=lambda: parts.start(shared.projects), drain=parts.drain)
@@ -40,6 +41,20 @@ def in_cluster(store: Store, env: Mapping[str, str]) -> ClusterTraining:
     return ClusterTraining(store, ClusterStudies(connect(env, field_manager="disentanglement-trainer")))
 
 
+def _in_cluster(store: Store, training: ClusterTraining) -> Service:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        tasks.append(asyncio.create_task(training.tidy()))
+
+    async def drain() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    return _service(TrainerServicer(store=store, jobs=training), start=start, drain=drain)
+
+
 def _service(
     servicer: TrainerServicer, *, start: Callable[[], Awaitable[None]], drain: Callable[[], Awaitable[None]]
 ) -> Service:
@@ -48,10 +63,6 @@ def _service(
 
     names = [service.full_name for service in pb.DESCRIPTOR.services_by_name.values()]
     return Service(add, names, start=start, drain=drain)
-
-
-async def _nothing() -> None:
-    """What goes on elsewhere needs neither a start nor an end."""
 
 
 if __name__ == "__main__":

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from disentanglement.cluster.expansion import study_spec
-from disentanglement.cluster.kinds import STUDIES, Kind, Object, ObjectName
+from disentanglement.cluster.kinds import STUDIES, Kind, Object, ObjectName, name_of
 from disentanglement.cluster.names import DEFAULT_PROJECT, resource_name
 from disentanglement.cluster.resource import StudyResource, metric_line
 from disentanglement.errors import ArtifactConflict, SpecError
 from disentanglement.specs import canonical
+
+if TYPE_CHECKING:
+    from disentanglement.cluster.kubernetes_jobs import Listing
 
 CLUSTER_VARIABLE = "DISENTANGLEMENT_CLUSTER"
 
@@ -23,6 +26,10 @@ class Resources(Protocol):
 
     def find(self, kind: Kind, where: ObjectName) -> Object | None:
         """One object, None where there is none."""
+        ...
+
+    def list(self, kind: Kind, namespace: str = "", *, labels: str = "") -> Listing:
+        """The objects of a namespace with these labels."""
         ...
 
     def create(self, kind: Kind, item: Object) -> Object:
@@ -89,6 +96,12 @@ class ClusterStudies:
     def remove(self, study: str) -> None:
         """Deletes the resource and with it its Jobs; what is in the store stays."""
         self.api.delete(STUDIES, self.where(study))
+
+    def remove_succeeded(self, labels: str) -> None:
+        """Deletes the resources with these labels that have nothing left to do; what is in the store stays."""
+        for item in self.api.list(STUDIES, self.api.namespace, labels=labels).items:
+            if standing_of(item).phase == "Succeeded":
+                self.api.delete(STUDIES, name_of(item), uid=item["metadata"]["uid"])
 
     def _add_metrics(self, item: Object) -> None:
         where = ObjectName(self.api.namespace, item["metadata"]["name"])

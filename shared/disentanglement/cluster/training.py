@@ -6,12 +6,13 @@ It has the methods of `steps.executor.Executor` that the trainer asks for, and c
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from disentanglement.cluster.kinds import Object
-from disentanglement.cluster.names import DEFAULT_PROJECT
+from disentanglement.cluster.kinds import Object, selector
+from disentanglement.cluster.names import DEFAULT_PROJECT, MANAGED_BY_LABEL, PART_OF, PART_OF_LABEL, TRAINER
 from disentanglement.cluster.studies import ClusterStudies, require_project
 from disentanglement.cluster.submission import study_resource
 from disentanglement.errors import ArtifactNotFound, DisentanglementError, TrainingFailed
@@ -33,7 +34,12 @@ from disentanglement.storage.keys import ManifestKey
 from disentanglement.storage.store import Store
 from disentanglement.studies.pending import WorkItem
 
+log = logging.getLogger(__name__)
+
 LOOK_EVERY_S = 3.0
+TIDY_EVERY_S = 300.0
+LABELS = {PART_OF_LABEL: PART_OF, MANAGED_BY_LABEL: TRAINER}
+"""Of the resources of single trainings."""
 HASH_CHARACTERS = 26
 
 
@@ -90,6 +96,16 @@ class ClusterTraining:
             await asyncio.to_thread(cancel_job, self._store, project, step, key)
             await asyncio.to_thread(self._studies.remove, one_model_name(key))
         return await self.get(project, step, key)
+
+    async def tidy(self) -> None:
+        """Removes, every few minutes, the resources of trainings that are done: the manifest says so from then on, and
+        each that stays is looked at again and again. Runs until it is cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self._studies.remove_succeeded, selector(LABELS))
+            except DisentanglementError as error:  # the next time, then
+                log.warning("finished trainings could not be removed", extra={"cause": str(error)})
+            await self._sleep(TIDY_EVERY_S)
 
     def _submit(self, item: WorkItem) -> Job:
         standing = self._known(item)
@@ -163,4 +179,5 @@ def one_model_study(item: WorkItem) -> Object:
     """The resource that trains one model and scores nothing."""
     model = item.spec.model_dump(mode="json", exclude_none=True, exclude_unset=True)
     spec = {"inline": {"model": model, "representations": ["mean"]}, "metrics": []}
-    return study_resource(one_model_name(item.key), spec)
+    resource = study_resource(one_model_name(item.key), spec)
+    return {**resource, "metadata": {**resource["metadata"], "labels": dict(LABELS)}}

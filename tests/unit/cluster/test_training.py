@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import tiny_steps
 from kubernetes import client
-from tiny_kubernetes import TinyKubernetes, tiny_kubernetes
+from tiny_kubernetes import Fault, TinyKubernetes, tiny_kubernetes
 
 from disentanglement.cluster.kinds import STUDIES
 from disentanglement.cluster.kubernetes_jobs import KubernetesApi
@@ -19,6 +20,7 @@ from disentanglement.cluster.studies import ClusterStudies
 from disentanglement.cluster.training import ClusterTraining, one_model_name
 from disentanglement.errors import ArtifactConflict, ArtifactNotFound, NonFiniteLoss, SpecError, TrainingFailed
 from disentanglement.jobs.states import JobState
+from disentanglement.services.trainer import __main__ as trainer
 from disentanglement.specs import canonical
 from disentanglement.specs.canonical import contract_version, step_of
 from disentanglement.steps.ledger import StudyLedger
@@ -180,6 +182,46 @@ async def test_watching_ends_with_the_commit(
         elif job.state is JobState.RUNNING:
             commit_training(store)
     assert seen == [JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED]
+
+
+async def test_the_studies_of_finished_trainings_are_removed_and_no_others(
+    cluster: TinyKubernetes, store: DirectoryStore, studies: ClusterStudies
+) -> None:
+    rounds = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            assert PATH in cluster.objects, "its pod may still extract codes"
+            tell(cluster, phase="Succeeded")
+        elif rounds == 2:
+            cluster.faults.append(Fault("GET", "studies", 401))
+        else:
+            raise asyncio.CancelledError
+
+    training = ClusterTraining(store, studies, sleep=sleep)
+    await training.submit(ITEM, project="default")
+    commit_training(store)
+    tell(cluster, phase="Running")
+    somebodys = STUDIES.path(NAMESPACE, "train-of-thought")
+    cluster.put(somebodys, {**study("train-of-thought"), "status": {"phase": "Succeeded"}})
+    with pytest.raises(asyncio.CancelledError):
+        await training.tidy()
+    assert [path for path in (PATH, somebodys) if path in cluster.objects] == [somebodys]
+    assert await state(training) is JobState.SUCCEEDED
+
+
+async def test_the_service_tidies_up_as_long_as_it_serves(
+    training: ClusterTraining, cluster: TinyKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "in_cluster", lambda *_: training)
+    service = trainer.build({"DISENTANGLEMENT_STORE": str(tmp_path), "DISENTANGLEMENT_CLUSTER": "1"})
+    await service.start()
+    while not cluster.count("GET", "studies"):
+        await asyncio.sleep(0.01)
+    await service.drain()
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_a_training_that_nobody_asked_for_is_not_found(training: ClusterTraining) -> None:
