@@ -54,6 +54,10 @@ class Stack:
         environment = {**own, "COMPOSE_PROJECT_NAME": PROJECT}
         return said(["docker-compose", *options, *arguments], environment, timeout_s=timeout_s)
 
+    def down(self) -> None:
+        """Takes everything down, volumes too."""
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "30", timeout_s=DOWN_WITHIN_S)
+
     def container(self, service: str) -> str:
         """The id of a service's container."""
         return self.compose("ps", "--quiet", service).strip()
@@ -91,6 +95,7 @@ def brought_up(engine: Engine, folder: Path) -> Iterator[Stack]:
     env_file.touch(mode=0o600)
     env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     stack = Stack(engine, settings, env_file)
+    stack.down()  # what a run that was killed has left
     try:
         stack.compose("up", "--detach", "--no-build", timeout_s=UP_WITHIN_S)
         wait_for("all services are healthy", lambda: all(map(stack.is_healthy, SERVICES)), HEALTHY_WITHIN_S)
@@ -99,7 +104,7 @@ def brought_up(engine: Engine, folder: Path) -> Iterator[Stack]:
         (folder / "compose.log").write_text(_logs(stack))
         raise
     finally:
-        stack.compose("down", "--volumes", "--timeout", "30", timeout_s=DOWN_WITHIN_S)
+        stack.down()
 
 
 def wait_for(what: str, is_so: Callable[[], bool], within_s: float) -> float:
