@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,22 @@ BAD_STUDIES: tuple[Change, ...] = (
 
 
 def run_checks(installed: Installed, folder: Path) -> str:
-    """All of them; how many."""
+    """All of them; how many.
+
+    Raises:
+        AssertionError: with what each of those said that failed.
+    """
+    failed = []
     for check in CHECKS:
-        check(installed)
-        print(f"  {check.__name__.replace('_', ' ')}", flush=True)
+        began, said = time.monotonic(), ""
+        try:
+            check(installed)
+        except (AssertionError, TimeoutError, RuntimeError, DisentanglementError) as error:
+            said = f": {type(error).__name__}: {error}"
+            failed.append(f"{check.__name__}{said}")
+        seconds = time.monotonic() - began
+        print(f"  {check.__name__.replace('_', ' ')}: {seconds:.0f} s{said}", flush=True)
+    assert not failed, "\n".join(failed)
     return f"{len(CHECKS)} groups of checks"
 
 

@@ -244,6 +244,7 @@ class ControlPlane:
             f"--service-cluster-ip-range={self.service_cidr}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged",
             "--anonymous-auth=false",
             "--profiling=false",
             *loopback,
