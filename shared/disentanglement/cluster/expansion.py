@@ -31,7 +31,8 @@ PATHS: Mapping[str, str] = {
 
 
 def expanded(resource: StudyResource, store: Store, *, project: str, now: datetime) -> Plan:
-    """The plan of a Study, in the store. A resource that was made anew under an old name takes the old study's place.
+    """The plan of a Study, in the store. It takes the place of a study that the store has under its name already:
+    that of a resource made anew, or one submitted otherwise; what that one computed stays.
 
     The same study has the plan that it got first, and one that asks for more scores the data that it got first: what is
     imported later, or computed differently by a later release, changes no study under way.

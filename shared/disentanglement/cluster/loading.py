@@ -18,7 +18,7 @@ from disentanglement.cluster.observation import StudyObservation
 from disentanglement.cluster.pools import Pools, parse_pools
 from disentanglement.cluster.resource import StudyResource
 from disentanglement.cluster.wanted import Wanted
-from disentanglement.errors import ArtifactConflict, DisentanglementError, NotBuiltYet, SpecError
+from disentanglement.errors import DisentanglementError, NotBuiltYet, SpecError
 from disentanglement.specs import STEPS, Step
 from disentanglement.steps.one_shot import other_contracts
 from disentanglement.storage.store import Store
@@ -210,8 +210,6 @@ def _plan(resource: StudyResource, sources: Sources, project: str) -> Plan:
         return expanded(resource, sources.store, project=project, now=sources.now())
     except NotBuiltYet as error:
         raise Refused("NotBuiltYet", error) from error
-    except ArtifactConflict as error:
-        raise Refused("NameTaken", error) from error
     except SpecError as error:
         is_data = any(violation.field.startswith("dataset") for violation in error.violations)
         raise Refused("DataSetMissing" if is_data else "InvalidSpec", error) from error

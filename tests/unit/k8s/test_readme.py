@@ -11,6 +11,7 @@ from manifests import K8S
 from disentanglement import cluster
 
 README = (K8S / "README.md").read_text()
+TABLE = "\n".join(re.findall(r"^\| `.*?\|", README.partition("## Troubleshooting")[2], flags=re.MULTILINE))
 SOURCES = [path.read_text() for path in Path(next(iter(cluster.__path__))).glob("*.py")]
 REASONS = sorted(
     {
@@ -28,6 +29,11 @@ def test_there_are_reasons_to_be_explained() -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_reason_of_a_condition_is_in_the_table(reason: str) -> None:
     assert f"`{reason}`" in README
+
+
+@pytest.mark.parametrize("reason", re.findall(r"`([A-Z][A-Za-z]+)`(?=[^|]*\|)", TABLE))
+def test_every_reason_in_the_table_is_one_that_we_write(reason: str) -> None:
+    assert any(f'"{reason}"' in source for source in SOURCES)
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\bk8s/[A-Za-z0-9_./-]*[A-Za-z0-9_]", README))))
