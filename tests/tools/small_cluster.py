@@ -359,6 +359,17 @@ class SmallCluster:
                 job.failed.add(pod.index)
         self._settle(job)
 
+    def lose(self, job: Job) -> None:
+        """The first open index of an evaluation fails at all of its tries."""
+        if job.end or not job.open_indexes:
+            return
+        index = job.open_indexes[0]
+        self.store.tried_scores |= {score for number in job.models(index) for score in self._scores_of(job, number)}
+        job.failed.add(index)
+        job.blamed.add(index)
+        self.clock += 1
+        self._settle(job)
+
     def _settle(self, job: Job) -> None:
         if job.end or job.pods or len(job.completed | job.failed) < job.made.num_groups:
             return

@@ -72,6 +72,9 @@ def disturb(cluster: SmallCluster, event: str, number: int) -> None:
         case "evict":
             cluster.store.codes.discard(number % 12)
         case "metric" if cluster.metrics < 4:
+            for job in cluster.jobs.values():  # what failed before says nothing of the new one
+                if job.made.step == "evaluate" and number % 2:
+                    cluster.lose(job)
             cluster.metrics += 1
             cluster.wanted = replace(wanted, plan=str(cluster.metrics))
         case "parallelism":
