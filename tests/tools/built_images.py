@@ -31,6 +31,8 @@ SOURCES = (
     "tests/tools/cpu_torch.py",
 )
 SAVE_S = 900.0
+BUILD_CACHE = "8GB"
+"""Kept of what former builds made, the downloads of pip and Go included."""
 
 
 def build_images(engine: Engine) -> dict[str, int]:
@@ -40,6 +42,7 @@ def build_images(engine: Engine) -> dict[str, int]:
         plan = Build(engine.docker, version(), "", {**bases, "TORCH_INDEX": index}, network="host")
         built = dict(build(plan, TARGETS, engine.environment))
     engine.run("image", "prune", "--force")
+    engine.run("builder", "prune", "--force", f"--keep-storage={BUILD_CACHE}", timeout_s=SAVE_S)
     return built
 
 
