@@ -30,6 +30,8 @@ from kube.comparison import run_study
 from kube.installed import NAMESPACE, Installed, inside_network
 from kube.leftovers import left_behind
 
+from disentanglement.errors import DisentanglementError
+
 STAGES: dict[str, Callable[[Installed, Path], str]] = {"study": run_study, "chaos": run_chaos, "checks": run_checks}
 DATA_SET = "dummy_data"
 
@@ -87,14 +89,24 @@ def run(folder: Path, stages: Sequence[str], *, images: Path | None, keep: bool)
 
 
 def run_stages(installed: Installed, stages: Sequence[str], folder: Path, clock: Clock) -> None:
-    """Installs, then one stage after the other."""
+    """Installs, then one stage after the other, whether one fails or not.
+
+    Raises:
+        AssertionError: with what each of those said that failed.
+    """
     installed.apply()
     installed.wait_until_available()
     installed.import_data(DATA_SET)
     clock.lap("apply -k to available and data imported")
+    failed = []
     for name in stages:
-        said = STAGES[name](installed, folder)
+        try:
+            said = STAGES[name](installed, folder)
+        except (AssertionError, TimeoutError, RuntimeError, DisentanglementError) as error:
+            failed.append(f"{name}: {error}")
+            said = f"FAILED: {error}"
         clock.lap(name, said)
+    assert not failed, "\n".join(failed)
 
 
 class Clock:
