@@ -185,7 +185,7 @@ def test_a_fault_in_an_upload_of_many_parts_does_no_harm(
 ) -> None:
     """Three parts: create, three times send, complete."""
     data = os.urandom(1 << 20) * 17
-    store = through(check_conditional_put=False)
+    store = through(check_conditional_put=False, read_timeout_s=2.0)  # a busy machine takes its time for 17 MiB
     for number in range(5):
         key = UploadKey(f"{number}" * 64)
         proxy.reset(at(number, fault))
