@@ -36,6 +36,14 @@ _SCHEDULING: Mapping[str, str] = {
     "persistentvolumeclaim": "the pool's volume is missing or can't be bound in this namespace",
 }
 
+_ENDS: Mapping[str, str] = {
+    "no NVIDIA driver is loaded": "install the GPU driver on that node, and name the runtime class of the "
+    "NVIDIA container toolkit in the pool (runtimeClassName in worker-pools)",
+    "PyTorch cannot compute on": "driver and image do not fit: see the pool's nodes, or build the images with another "
+    "TORCH_INDEX",
+    "OOMKilled": "raise the memory limit of the pool in worker-pools",
+}
+
 _CREATION: Mapping[str, str] = {
     "exceeded quota": "wait until others are done, ask for a larger ResourceQuota, or lower spec.parallelism",
     "violates PodSecurity": "what the pool adds (volumes, env) breaks the namespace's Pod Security level: worker-pools",
@@ -46,6 +54,11 @@ _CREATION: Mapping[str, str] = {
 def for_obstacle(reason: str, message: str) -> str:
     """What to do about a pod that does not start."""
     return _first(_SCHEDULING, message) if reason == "Unschedulable" else _OBSTACLE_TODO.get(reason, "")
+
+
+def for_end(message: str) -> str:
+    """What to do about pods that end badly before they have worked."""
+    return _first(_ENDS, message)
 
 
 def for_creation(message: str) -> str:

@@ -86,6 +86,8 @@ class JobView:
     """Indexes that ended well."""
     failed: Numbers = NONE
     """Indexes that are tried no more."""
+    pods_failed: int = 0
+    """How many pods ended badly, whether their indexes are tried again or not."""
     excused: Numbers = NONE
     """Failed indexes that are no failure: their work is given to another Job."""
     end: Literal["", "Complete", "Failed"] = ""
@@ -193,6 +195,7 @@ def _progress(status: Mapping[str, Any]) -> dict[str, Any]:
         "terminating": status.get("terminating") or 0,
         "completed": parse_indexes(status.get("completedIndexes")),
         "failed": parse_indexes(status.get("failedIndexes")),
+        "pods_failed": status.get("failed") or 0,
     }
     for condition in status.get("conditions") or ():
         if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":

@@ -207,6 +207,7 @@ class StudyWork:
         for problem in (
             self.tools.surroundings.gpu_problem(pools),
             self.tools.surroundings.pod_problem(*self.key, going),
+            self.tools.surroundings.worker_problem(*self.key, going),
         ):
             if problem is not None:
                 yield problem

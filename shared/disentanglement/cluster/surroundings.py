@@ -16,7 +16,7 @@ from disentanglement.cluster.conditions import Problem
 from disentanglement.cluster.kinds import EVENTS, LOCAL_QUEUES, NODES, PODS, Kind, Object, selector
 from disentanglement.cluster.kubernetes_jobs import KubernetesApi
 from disentanglement.cluster.names import PART_OF, PART_OF_LABEL, STUDY_LABEL
-from disentanglement.cluster.pods import allocatable, worst_obstacle
+from disentanglement.cluster.pods import JOB_LABEL, FailedPod, allocatable, failed_pod, worst_obstacle
 from disentanglement.cluster.pools import Pool
 from disentanglement.cluster.state import JobView
 from disentanglement.errors import ArtifactNotFound, PermissionDenied
@@ -100,10 +100,41 @@ class Surroundings:
             )
         return None
 
+    def worker_problem(self, namespace: str, study: str, jobs: Iterable[JobView]) -> Problem | None:
+        """Why pods of a study end before they have worked, and are tried again; None where none did lately."""
+        failing = [job for job in jobs if job.pods_failed and job.remaining]
+        if not failing:
+            return None
+        return self._remembered(("ends", namespace, study), PODS_S, lambda: self._bad_end(namespace, failing))
+
     def forget(self, namespace: str, study: str) -> None:
         """The study is gone."""
-        for what in ("pods", "events"):
+        for what in ("pods", "events", "ends"):
             self._answers.pop((what, namespace, study), None)
+
+    def _bad_end(self, namespace: str, jobs: list[JobView]) -> Problem | None:
+        for job in jobs[:3]:
+            ended = [pod for pod in self._failed(namespace, job.name) or () if self._tells(pod, job)]
+            if ended:
+                pod = max(ended, key=lambda pod: pod.finished)
+                told = pod.message.rpartition("\n")[2] or f"exit code {pod.exit_code}: {pod.reason}"
+                message = f"pod {pod.name} failed and is tried again: {told}"
+                return Problem("WorkersFail", _sentences(message, advice.for_end(f"{told} {pod.reason}")))
+        return None
+
+    def _tells(self, pod: FailedPod, job: JobView) -> bool:
+        """Whether a pod that ended badly is something to look at: not one that was stopped or whose model is done."""
+        is_expected = pod.exit_code is None or (pod.exit_code in advice.EXIT_CODES and pod.reason != "OOMKilled")
+        if is_expected or pod.is_disruption or pod.index in job.completed | job.failed:
+            return False
+        return _moment(pod.finished) > self._now() - LATELY
+
+    def _failed(self, namespace: str, job: str) -> list[FailedPod] | None:
+        labels = selector({JOB_LABEL: job})
+        found = self._allowed(
+            lambda: self._api.list(PODS, namespace, labels=labels, fields="status.phase=Failed", most=MOST_PODS).items
+        )
+        return None if found is None else [failed_pod(pod) for pod in found]
 
     def _pending(self, namespace: str, study: str) -> list[Object]:
         labels = selector({PART_OF_LABEL: PART_OF, STUDY_LABEL: study})
@@ -147,7 +178,12 @@ class Surroundings:
 
 def _told_at(event: Object) -> datetime:
     """When an event happened last; it is counted up under one name."""
-    text = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or ""
+    return _moment(
+        event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or ""
+    )
+
+
+def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:

@@ -12,7 +12,7 @@ from tiny_cluster import INLINE, NAMESPACE, POOLS, TinyCluster, failed_pod, fail
 from tiny_kubernetes import Fault, tiny_kubernetes
 from tiny_steps import STUDY
 
-from disentanglement.cluster.kinds import EVENTS, JOBS, LOCAL_QUEUES, STUDIES
+from disentanglement.cluster.kinds import EVENTS, JOBS, LOCAL_QUEUES, STUDIES, Object
 from disentanglement.cluster.names import MODELS_ANNOTATION, PACK_ANNOTATION
 from disentanglement.errors import StoreRefused, Unavailable
 from disentanglement.specs import StepKey
@@ -206,6 +206,46 @@ def test_missing_configuration_of_the_workers_is_told(cluster: TinyCluster) -> N
     cluster.look()
     assert cluster.condition("Degraded")[1] == "ConfigMissing"
     assert "disentanglement-store" in cluster.condition("Degraded")[2]
+
+
+NO_DRIVER = "attempt ended\ntrainer: PyTorch cannot compute on cuda: ... (PyTorch 2.15.0; no NVIDIA driver is loaded)"
+
+
+def test_pods_that_fail_and_are_tried_again_are_told_with_their_last_line(cluster: TinyCluster) -> None:
+    cluster.apply()
+    cluster.look()
+    [job] = cluster.jobs_of("train")
+    cluster.put_pod(job, "worker-0", 0, failed_pod(1, NO_DRIVER))
+    cluster.progress(job, active=0, failed=1)
+    cluster.look()
+    status, reason, message = cluster.condition("Degraded")
+    assert (status, reason) == ("True", "WorkersFail")
+    assert message.startswith("pod worker-0 failed and is tried again: trainer: PyTorch cannot compute on cuda")
+    assert "install the GPU driver" in message
+    cluster.progress(job, active=1, ready=1, failed=1, completedIndexes="0")
+    cluster.look()
+    assert cluster.condition("Degraded")[0] == "False", "the next try went well"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (failed_pod(75), False),
+        (failed_pod(137), False),
+        (failed_pod(137, reason="OOMKilled"), True),
+        (failed_pod(1, finished="2020-01-01T00:00:00Z"), False),
+        ({"phase": "Failed", "reason": "Evicted"}, False),
+    ],
+    ids=["asked to try again", "killed", "out of memory", "long ago", "nobody saw its end"],
+)
+def test_pods_are_told_of_that_fail_by_themselves(cluster: TinyCluster, status: Object, told: bool) -> None:
+    cluster.apply()
+    cluster.look()
+    [job] = cluster.jobs_of("train")
+    cluster.put_pod(job, "worker-0", 0, status)
+    cluster.progress(job, active=0, failed=1)
+    cluster.look()
+    assert (cluster.condition("Degraded")[1] == "WorkersFail") is told
 
 
 def test_pods_that_cannot_be_made_are_told(cluster: TinyCluster) -> None:
