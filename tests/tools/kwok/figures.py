@@ -79,7 +79,7 @@ class Sampler:
 
 def _read(api: KubernetesApi, path: str) -> dict[str, Any]:
     """What the door has no word for."""
-    return api._json("GET", Kind("", "", path, ""), path)
+    return api._calls.json("GET", Kind("", "", path, ""), path)
 
 
 def _namespaced_kinds(api: KubernetesApi) -> Iterator[Kind]:
