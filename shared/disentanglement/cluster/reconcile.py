@@ -45,8 +45,17 @@ def reconcile(wanted: Wanted, cells: Mapping[str, CellState], jobs: Iterable[Job
     if wanted.is_paused:
         actions += _pauses([job for job in found if job.name not in books.unsettled])
     else:
-        actions += _work(wanted, cells, found, books)
+        actions += [*_outdated(wanted, found), *_work(wanted, cells, found, books)]
     return actions
+
+
+def _outdated(wanted: Wanted, jobs: Iterable[JobView]) -> Iterator[Action]:
+    """Jobs none of whose pods has begun go when their image is another now: it may not exist, and a Job keeps its own.
+    They come again."""
+    for job in jobs:
+        image = wanted.images.get(job.step)
+        if image and job.image and job.image != image and job.is_waiting and not job.is_deleting:
+            yield DeleteJob(job.name, job.uid, f"its pods have not begun, and its image is {image} now")
 
 
 def _pauses(jobs: Iterable[JobView]) -> Iterator[Action]:

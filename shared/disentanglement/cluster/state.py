@@ -142,6 +142,12 @@ class JobView:
         return bool(self.end)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it has pods, and none of them has ever begun."""
+        has_begun = self.ready or self.terminating or self.pods_failed or self.completed or self.failed
+        return bool(self.active) and not self.is_finished and not has_begun
+
+    @property
     def is_given_up(self) -> bool:
         """Whether it ended before all of its indexes did (another contract, a deadline)."""
         return self.end == "Failed" and self.end_reason != FAILED_INDEXES

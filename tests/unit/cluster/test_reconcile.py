@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from small_cluster import LAST_TRY, MOST_WAITS, Choose, Fate, SmallCluster, settle
 
 from disentanglement.cluster.actions import CreateJob, DeleteJob, EvictCodes, RecordFailures, UpdateJob
-from disentanglement.cluster.reconcile import MAX_GROUPS
+from disentanglement.cluster.reconcile import MAX_GROUPS, reconcile
 from disentanglement.cluster.shares import Shares
+from disentanglement.cluster.state import CellState, JobView
 from disentanglement.cluster.status import progress
 from disentanglement.cluster.wanted import Wanted
-from disentanglement.specs import Step
+from disentanglement.specs import STEPS, Step
 
 CELLS = {"dsprites_full.beta_vae": tuple(range(7)), "dsprites_full.factor_vae": tuple(range(7, 12))}
 WANTED = Wanted(study="study", plan="2", cells=CELLS, parallelism=3)
@@ -447,3 +449,36 @@ def test_pods_that_are_still_ending_take_their_places() -> None:
 def test_kueue_admits_no_job_that_would_be_too_small() -> None:
     shares = Shares(8, [], is_queued=True)
     assert [shares.take(7), shares.take(7), shares.take(1)] == [7, 0, 1]
+
+
+OLD_JOB = JobView(
+    "job", "uid", "study", "train", "dsprites_full.beta_vae", CELLS["dsprites_full.beta_vae"], 1, "2", 0, 3, image="old"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "goes"),
+    [
+        ({"active": 3}, True),
+        ({"active": 3, "image": "new"}, False),
+        ({"active": 3, "ready": 1}, False),
+        ({"active": 3, "completed": frozenset({0})}, False),
+        ({"active": 3, "pods_failed": 1}, False),
+        ({"active": 0, "is_suspended": True}, False),
+        ({"active": 3, "is_deleting": True}, False),
+    ],
+    ids=[
+        "no pod has begun",
+        "same image",
+        "a pod works",
+        "a model is done",
+        "a pod has failed",
+        "no pods",
+        "goes already",
+    ],
+)
+def test_a_job_with_another_image_goes_while_none_of_its_pods_has_begun(changes: dict[str, Any], goes: bool) -> None:
+    wanted = replace(WANTED, images=dict.fromkeys(STEPS, "new"))
+    cells = dict.fromkeys(CELLS, CellState())
+    actions = reconcile(wanted, cells, [replace(OLD_JOB, **changes)])
+    assert any(isinstance(action, DeleteJob) for action in actions) is goes
