@@ -19,6 +19,8 @@ hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
 COMPONENTS = ("minio", "kubectl", "control-plane")
+MARKERS = {"minio_server": "minio", "kubectl_program": "kubectl", "control_plane": "control_plane"}
+"""Of the tests that use a fixture."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,11 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use a component, so that `-m "not minio"` leaves them out."""
     for item in items:
-        for fixture, marker in (("minio_server", "minio"), ("control_plane", "control_plane")):
+        for fixture, marker in MARKERS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
-        if "kubectl_program" in getattr(item, "fixturenames", ()):
-            item.add_marker("kubectl")
 
 
 def missing(config: pytest.Config, component: str, reason: str) -> NoReturn:
@@ -73,12 +73,17 @@ def kubectl_program(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def control_plane(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[kubernetes.ControlPlane]:
-    """A real etcd, API server, controller manager and scheduler, without any node."""
+def control_plane_programs(request: pytest.FixtureRequest) -> None:
+    """The programs of a control plane are there."""
     if reason := kubernetes.missing_programs():
         missing(request.config, "control-plane", reason)
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    control_plane_programs: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[kubernetes.ControlPlane]:
+    """A real etcd, API server, controller manager and scheduler, without any node."""
     with kubernetes.running_control_plane(tmp_path_factory.mktemp("control-plane")) as plane:
         yield plane
 

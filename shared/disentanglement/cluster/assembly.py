@@ -64,7 +64,7 @@ class ControllerProcess:
             self._controller.run(self._stop)
             self._released.set()
             self._leadership.release()
-        except Exception:
+        except Exception:  # the outermost loop of the thread that leads: without it nobody would
             log.exception("the controller can't go on")
             _die()
 

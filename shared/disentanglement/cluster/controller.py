@@ -107,7 +107,7 @@ class Controller:
         except DisentanglementError as error:
             log.warning("the study waits", extra={"study": key, "reason": error.reason, "cause": str(error)})
             return self._pause(key)
-        except Exception:
+        except Exception:  # what nobody foresaw in one study must not stop the others
             log.exception("the study waits: this is a bug", extra={"study": key})
             return self._pause(key)
         self._pauses.pop(key, None)

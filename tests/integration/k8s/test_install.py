@@ -8,22 +8,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from kube.control_plane import ControlPlane, missing_programs
+from kube.control_plane import ControlPlane
 from manifests import K8S, Item, PodTemplate, pod_templates, render
 
 STACKS = ("overlays/local", "overlays/cluster")
 HOME = "disentanglement"
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control-plane")]
+pytestmark = pytest.mark.control_plane
 
 
 @pytest.fixture(scope="module")
-def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+def api_server(control_plane_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """etcd and an API server with nothing in it; no controller makes pods of what is applied."""
-    if reason := missing_programs():
-        if "control-plane" in request.config.getoption("--require"):
-            pytest.fail(f"control-plane is required: {reason}", pytrace=False)
-        pytest.skip(f"control-plane: {reason}")
     plane = ControlPlane(tmp_path_factory.mktemp("api-server"))
     try:
         plane.start("etcd", "kube-apiserver")

@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import build_tools
 from kube import control_plane, node
@@ -25,7 +25,7 @@ from kube.leftovers import remove_leftovers
 from kube.network import Network
 from kube.node import Node
 from kube.pause_image import write_pause_image
-from kube.processes import Processes, kill_recorded
+from kube.processes import Processes, Running, kill_recorded
 
 GROUPS = (*control_plane.GROUPS, "node", "coredns")
 PORTS = Ports(api=6443, etcd=2379, etcd_peer=2380, manager=10257, scheduler=10259)
@@ -42,7 +42,7 @@ def missing_programs() -> str | None:
     return node.missing_programs()
 
 
-class Cluster:
+class Cluster(Running):
     """Control plane, nodes, kube-proxy and names (CoreDNS beside the nodes, not in a pod)."""
 
     def __init__(self, folder: Path, *, nodes: int = 1) -> None:
@@ -58,17 +58,6 @@ class Cluster:
         )
         self.nodes = [Node(folder, self.plane, self.network, index) for index in range(nodes)]
         self.processes = Processes(folder / "services", prefix=self.network.enter)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """From certificates to nodes that are Ready."""

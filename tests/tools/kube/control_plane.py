@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import build_tools
 from kube.certificates import CLIENT, SERVER, Authority, write_kubeconfig
-from kube.processes import Processes
+from kube.processes import Processes, Running
 
 GROUPS = ("etcd", "control-plane")
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -66,7 +66,7 @@ def missing_programs() -> str | None:
     return f"run `make tools TEST_SERVERS='{' '.join(GROUPS)}'`. {build_tools.what_is_missing() or ''}".strip()
 
 
-class ControlPlane:
+class ControlPlane(Running):
     """etcd and the three servers of Kubernetes."""
 
     def __init__(
@@ -112,17 +112,6 @@ class ControlPlane:
         self._users.add(name)
         certificate, key = self.authority.issue(name, user, groups=groups)
         return write_kubeconfig(path, self.url, self.authority.certificate, certificate, key)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self, *names: str) -> None:
         """Starts what does not run of the named processes (all, if none is named), and waits until they are ready."""

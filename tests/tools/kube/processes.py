@@ -5,10 +5,35 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 STOP_WITHIN_S = 20.0
+
+
+class Running(ABC):
+    """Something that is up for the time of a `with` block, and taken down even if it only came up in part."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Brings it up."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Takes down what is up."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 class Processes:

@@ -110,7 +110,7 @@ def test_pip_gets_its_secrets_and_its_cache_by_mounts() -> None:
     installing = [command for stage in STAGES.values() for command in stage.values("RUN") if "install -r" in command]
     assert len(installing) == 4
     for command in installing:
-        assert "--mount=type=cache,target=/root/.cache/pip" in command
+        assert "--mount=type=cache,target=/var/cache/pip" in command
         assert "--mount=type=secret,id=ca.pem" in command
         assert "--mount=type=secret,id=pip.conf" in command
 
