@@ -1,140 +1,26 @@
-"""Encoders and decoders as plain lists of layers (Burgess et al., 2018, arXiv:1804.03599, as the reference has them).
+"""The reference's encoders, decoders and discriminator as plain lists of layers.
 
-A layer is a frozen value; its weights live in a mapping from names such as `encoder.e1.kernel` to tensors, so the same
-layers can run with any weights and any implementation of the operations.
-Shapes: B batch, H, W, C image, Z latents, I in, O out.
+The convolutional pair is that of Burgess et al. (2018, arXiv:1804.03599), the discriminator that of Kim and Mnih (2018,
+arXiv:1802.05983). Shapes: B batch, H, W, C image, Z latents.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from disentanglement.errors import NotBuiltYet, SpecError
-from disentanglement.models.ops import Ops
-from disentanglement.models.streams import variable_generator
-from disentanglement.specs.networks import ArchitectureSpec
+from disentanglement.models.layers import Conv, Deconv, Dense, ImageShape, Layer, Reshape, Variable, Weights
+from disentanglement.specs.networks import ArchitectureSpec, DiscriminatorSpec
 
-Weights = Mapping[str, Tensor]
-ImageShape = tuple[int, int, int]
+__all__ = ["Architecture", "ImageShape", "Layer", "Variable", "Weights", "architecture", "discriminator"]
+
 IMAGE_SIDE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A name, a shape, and the fans that bound a Glorot-uniform kernel (Glorot and Bengio, 2010); biases have none."""
-
-    name: str
-    shape: tuple[int, ...]
-    fans: int | None = None
-    """fan_in + fan_out."""
-
-    def initial(self, seed: int) -> Tensor:
-        """Uniform within sqrt(6 / (fan_in + fan_out)), a function of the seed and the name; zero for a bias."""
-        if self.fans is None:
-            return torch.zeros(self.shape)
-        bound = math.sqrt(6 / self.fans)
-        uniform = variable_generator(seed, self.name).random(self.shape, dtype=np.float32)
-        return torch.from_numpy((2 * uniform - 1) * np.float32(bound))
-
-    def placeholder(self) -> Tensor:
-        """Its shape and type without memory."""
-        return torch.empty(self.shape, device="meta")
-
-
-class Layer(Protocol):
-    """One step of a network."""
-
-    def variables(self) -> Sequence[Variable]:
-        """What it learns."""
-        ...
-
-    def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
-        """Its output."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """Affine map of `[B, I]`, rectified unless it is the last; the kernel is `[I, O]`."""
-
-    name: str
-    inputs: int
-    outputs: int
-    rectified: bool = True
-
-    def variables(self) -> Sequence[Variable]:
-        """Kernel and bias."""
-        kernel = Variable(f"{self.name}.kernel", (self.inputs, self.outputs), self.inputs + self.outputs)
-        return kernel, Variable(f"{self.name}.bias", (self.outputs,))
-
-    def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
-        """`[B, O]`."""
-        kernel, bias = weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"]
-        return ops.dense(x, kernel, bias, rectified=self.rectified)
-
-
-@dataclass(frozen=True, slots=True)
-class Conv:
-    """Convolution with stride 2, "same" padding and a rectifier; the kernel is `[O, size, size, I]`."""
-
-    name: str
-    inputs: int
-    outputs: int
-    size: int
-
-    def variables(self) -> Sequence[Variable]:
-        """Kernel and bias."""
-        fans = self.size**2 * (self.inputs + self.outputs)
-        kernel = Variable(f"{self.name}.kernel", (self.outputs, self.size, self.size, self.inputs), fans)
-        return kernel, Variable(f"{self.name}.bias", (self.outputs,))
-
-    def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
-        """`[B, H / 2, W / 2, O]`."""
-        kernel, bias = weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"]
-        return ops.conv(x, kernel, bias, rectified=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Deconv:
-    """Transposed 4 x 4 convolution with stride 2, rectified unless it is the last; the kernel is `[I, 4, 4, O]`."""
-
-    name: str
-    inputs: int
-    outputs: int
-    rectified: bool = True
-
-    def variables(self) -> Sequence[Variable]:
-        """Kernel and bias."""
-        fans = 16 * (self.inputs + self.outputs)
-        kernel = Variable(f"{self.name}.kernel", (self.inputs, 4, 4, self.outputs), fans)
-        return kernel, Variable(f"{self.name}.bias", (self.outputs,))
-
-    def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
-        """`[B, 2 H, 2 W, O]`."""
-        kernel, bias = weights[f"{self.name}.kernel"], weights[f"{self.name}.bias"]
-        return ops.deconv(x, kernel, bias, rectified=self.rectified)
-
-
-@dataclass(frozen=True, slots=True)
-class Reshape:
-    """Another view of each example: channels last, as the reference flattens."""
-
-    shape: tuple[int, ...]
-
-    def variables(self) -> Sequence[Variable]:
-        """Nothing to learn."""
-        return ()
-
-    def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
-        """`[B, *shape]`."""
-        return x.reshape(x.shape[0], *self.shape)
+"""Of the images that the convolutional networks take; the others take any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +69,29 @@ def conv_encoder(image_shape: ImageShape, num_latent: int) -> Encoder:
         Conv("encoder.e2", 32, 32, size=4),
         Conv("encoder.e3", 32, 64, size=2),
         Conv("encoder.e4", 64, 64, size=2),
-        Reshape((1024,)),
+        Reshape((4, 4, 64), (1024,)),
         Dense("encoder.e5", 1024, 256),
     )
-    return Encoder(
-        trunk,
-        mean=Dense("encoder.means", 256, num_latent, rectified=False),
-        logvar=Dense("encoder.log_var", 256, num_latent, rectified=False),
-    )
+    return with_heads(trunk, 256, num_latent)
+
+
+def fc_encoder(image_shape: ImageShape, num_latent: int) -> Encoder:
+    """Two dense layers of 1200."""
+    pixels = math.prod(image_shape)
+    trunk = (Reshape(image_shape, (pixels,)), Dense("encoder.e1", pixels, 1200), Dense("encoder.e2", 1200, 1200))
+    return with_heads(trunk, 1200, num_latent)
+
+
+def test_encoder(image_shape: ImageShape, num_latent: int) -> Encoder:
+    """The two heads alone, on the pixels."""
+    pixels = math.prod(image_shape)
+    return with_heads((Reshape(image_shape, (pixels,)),), pixels, num_latent)
+
+
+def with_heads(trunk: tuple[Layer, ...], width: int, num_latent: int) -> Encoder:
+    """An encoder of a trunk that ends in `width` features."""
+    mean = Dense("encoder.means", width, num_latent, activation=None)
+    return Encoder(trunk, mean, Dense("encoder.log_var", width, num_latent, activation=None))
 
 
 def deconv_decoder(image_shape: ImageShape, num_latent: int) -> Decoder:
@@ -200,7 +101,7 @@ def deconv_decoder(image_shape: ImageShape, num_latent: int) -> Decoder:
         (
             Dense("decoder.d1", num_latent, 256),
             Dense("decoder.d2", 256, 1024),
-            Reshape((4, 4, 64)),
+            Reshape((1024,), (4, 4, 64)),
             Deconv("decoder.d3", 64, 64),
             Deconv("decoder.d4", 64, 32),
             Deconv("decoder.d5", 32, 32),
@@ -209,14 +110,53 @@ def deconv_decoder(image_shape: ImageShape, num_latent: int) -> Decoder:
     )
 
 
+def fc_decoder(image_shape: ImageShape, num_latent: int) -> Decoder:
+    """Three dense layers of 1200 with tanh and one to the pixels."""
+    pixels = math.prod(image_shape)
+    return Decoder(
+        (
+            Dense("decoder.d1", num_latent, 1200, activation="tanh"),
+            Dense("decoder.d2", 1200, 1200, activation="tanh"),
+            Dense("decoder.d3", 1200, 1200, activation="tanh"),
+            Dense("decoder.d4", 1200, pixels, activation=None),
+            Reshape((pixels,), image_shape),
+        )
+    )
+
+
+def test_decoder(image_shape: ImageShape, num_latent: int) -> Decoder:
+    """One affine map to the pixels."""
+    pixels = math.prod(image_shape)
+    return Decoder((Dense("decoder.d1", num_latent, pixels, activation=None), Reshape((pixels,), image_shape)))
+
+
+def fc_discriminator(num_latent: int) -> tuple[Layer, ...]:
+    """Six layers of 1000 with leaky rectifiers (slope 0.2), then two logits."""
+    widths = (num_latent, *[1000] * 6)
+    hidden = (
+        Dense(f"discriminator.d{i + 1}", inputs, outputs, activation="leaky_relu")
+        for i, (inputs, outputs) in enumerate(pairwise(widths))
+    )
+    return (*hidden, Dense("discriminator.logits", 1000, 2, activation=None))
+
+
 def check_side(field: str, image_shape: ImageShape) -> None:
     """Raises `SpecError` unless images are 64 x 64."""
     if image_shape[:2] != (IMAGE_SIDE, IMAGE_SIDE):
         raise SpecError.of(f"architecture.{field}", "images of 64 x 64", "x".join(map(str, image_shape)))
 
 
-ENCODERS: dict[str, Callable[[ImageShape, int], Encoder]] = {"conv_encoder": conv_encoder}
-DECODERS: dict[str, Callable[[ImageShape, int], Decoder]] = {"deconv_decoder": deconv_decoder}
+ENCODERS: dict[str, Callable[[ImageShape, int], Encoder]] = {
+    "conv_encoder": conv_encoder,
+    "fc_encoder": fc_encoder,
+    "test_encoder": test_encoder,
+}
+DECODERS: dict[str, Callable[[ImageShape, int], Decoder]] = {
+    "deconv_decoder": deconv_decoder,
+    "fc_decoder": fc_decoder,
+    "test_decoder": test_decoder,
+}
+DISCRIMINATORS: dict[str, Callable[[int], tuple[Layer, ...]]] = {"fc_discriminator": fc_discriminator}
 
 
 def architecture(spec: ArchitectureSpec, image_shape: ImageShape) -> Architecture:
@@ -229,3 +169,10 @@ def architecture(spec: ArchitectureSpec, image_shape: ImageShape) -> Architectur
     return Architecture(
         ENCODERS[encoder](image_shape, spec.num_latent), DECODERS[decoder](image_shape, spec.num_latent)
     )
+
+
+def discriminator(spec: DiscriminatorSpec, num_latent: int) -> tuple[Layer, ...]:
+    """Layers from codes `[B, Z]` to two logits `[B, 2]`: class 0 "joint", class 1 "permuted". Raises `NotBuiltYet`."""
+    if spec.word not in DISCRIMINATORS:
+        raise NotBuiltYet(f"discriminator.{spec.word}")
+    return DISCRIMINATORS[spec.word](num_latent)

@@ -1,26 +1,91 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from disentanglement.errors import NotBuiltYet, SpecError
-from disentanglement.models.architectures import architecture
+from disentanglement.models.architectures import architecture, discriminator
+from disentanglement.models.layers import Layer, Reshape
 from disentanglement.models.networks import Networks
 from disentanglement.models.ops import FUSED, PLAIN
-from disentanglement.specs.networks import ArchitectureSpec
+from disentanglement.specs.networks import ArchitectureSpec, DiscriminatorSpec
 
 STUDY = ArchitectureSpec()
 
 
-@pytest.mark.parametrize(("channels", "encoder", "decoder"), [(1, 309_204, 381_313), (3, 310_228, 382_339)])
-def test_networks_have_as_many_weights_as_the_reference(channels: int, encoder: int, decoder: int) -> None:
-    counts = {"encoder": 0, "decoder": 0}
-    for variable in architecture(STUDY, (64, 64, channels)).variables():
-        counts[variable.name.split(".")[0]] += math.prod(variable.shape)
-    assert counts == {"encoder": encoder, "decoder": decoder}
+FULLY_CONNECTED = ArchitectureSpec.model_validate({"encoder": "fc_encoder", "decoder": "fc_decoder"})
+TEST = ArchitectureSpec.model_validate({"encoder": "test_encoder", "decoder": "test_decoder"})
+FC_DISCRIMINATOR = DiscriminatorSpec.model_validate("fc_discriminator")
+NAMES_OF_LAYERS = ("d1", "d2", "d3", "d4", "d5", "d6", "logits")
+
+
+def num_weights(layers: Iterable[Layer]) -> int:
+    return sum(math.prod(variable.shape) for layer in layers for variable in layer.variables())
+
+
+# For the test networks: two heads of 10 on the pixels, and one map back.
+@pytest.mark.parametrize(
+    ("spec", "channels", "encoder", "decoder"),
+    [
+        (STUDY, 1, 309_204, 381_313),
+        (STUDY, 3, 310_228, 382_339),
+        (FULLY_CONNECTED, 1, 6_381_620, 7_814_896),
+        (FULLY_CONNECTED, 3, 16_212_020, 17_653_488),
+        (TEST, 1, 2 * 4097 * 10, 11 * 4096),
+        (TEST, 3, 2 * 12289 * 10, 11 * 12288),
+    ],
+)
+def test_networks_have_as_many_weights_as_the_reference(
+    spec: ArchitectureSpec, channels: int, encoder: int, decoder: int
+) -> None:
+    networks = architecture(spec, (64, 64, channels))
+    assert (num_weights(networks.encoder.layers), num_weights(networks.decoder.layers)) == (encoder, decoder)
+
+
+def test_the_discriminator_has_as_many_weights_as_the_reference() -> None:
+    layers = discriminator(FC_DISCRIMINATOR, num_latent=10)
+    assert num_weights(layers) == 5_018_002
+    names = [variable.name for layer in layers for variable in layer.variables()]
+    assert names == [f"discriminator.{n}.{kind}" for n in NAMES_OF_LAYERS for kind in ("kernel", "bias")]
+
+
+def test_the_discriminators_rectifiers_leak_a_fifth() -> None:
+    layers = discriminator(FC_DISCRIMINATOR, num_latent=1)[:1]
+    weights = {"discriminator.d1.kernel": torch.ones(1, 1000), "discriminator.d1.bias": torch.zeros(1000)}
+    networks = Networks(architecture(TEST, (64, 64, 1)), weights)
+    assert networks.run(layers, torch.tensor([[-1.0], [2.0]]))[:, 7].tolist() == pytest.approx([-0.2, 2.0])
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3), st.integers(1, 12))
+def test_networks_of_dense_layers_take_images_of_any_size(height: int, width: int, channels: int, latents: int) -> None:
+    spec = TEST.replace(num_latent=latents)
+    networks = architecture(spec, (height, width, channels))
+    run = Networks(networks, networks.initial_weights(0))
+    images = torch.rand(2, height, width, channels)
+    posterior, codes, outputs = run.autoencode(images, torch.zeros(2, latents))
+    assert (posterior.logvar_BZ.shape, codes.shape, outputs.shape) == ((2, latents), (2, latents), images.shape)
+    torch.testing.assert_close(codes, images.flatten(1) @ run.weights["encoder.means.kernel"])
+
+
+def test_images_are_flattened_with_channels_last() -> None:
+    networks = architecture(TEST.replace(num_latent=1), (1, 2, 3))
+    kernel = torch.tensor([[1.0], [10], [100], [1000], [10_000], [100_000]])
+    weights = networks.initial_weights(0) | {"encoder.means.kernel": kernel}
+    image = torch.tensor([[[[1.0, 2, 3], [4, 5, 6]]]])  # two pixels of three channels
+    assert Networks(networks, weights).encode(image).mean_BZ.item() == 654_321
+
+
+@pytest.mark.parametrize("before", [(64,), (4, 16), (2, 2, 16)])
+def test_reshaping_leaves_the_leading_axes_alone(before: tuple[int, ...]) -> None:
+    x = torch.arange(3 * 5 * 64).reshape(3, 5, *before)
+    reshaped = Reshape(before, (8, 8)).apply(x, {}, PLAIN)
+    assert torch.equal(reshaped, x.reshape(3, 5, 8, 8))
 
 
 # sqrt(6 / (fan_in + fan_out)): a convolution's fans count its window.
@@ -59,13 +124,13 @@ def test_an_image_of_another_size_is_refused_before_any_work() -> None:
         architecture(STUDY, (32, 32, 1))
 
 
-@pytest.mark.parametrize(
-    ("changes", "name"),
-    [({"encoder": "fc_encoder"}, "encoder.fc_encoder"), ({"decoder": "fc_decoder"}, "decoder.fc_decoder")],
-)
-def test_networks_that_are_not_built_yet_are_refused_by_name(changes: dict[str, str], name: str) -> None:
-    with pytest.raises(NotBuiltYet, match=name):
-        architecture(ArchitectureSpec.model_validate(changes), (64, 64, 1))
+@pytest.mark.parametrize("field", ["encoder", "decoder"])
+def test_networks_that_are_not_built_yet_are_refused_by_name(field: str) -> None:
+    plugin = {"plugin": {"name": "nobody"}}
+    with pytest.raises(NotBuiltYet, match=rf"{field}\.plugin"):
+        architecture(ArchitectureSpec.model_validate({field: plugin}), (64, 64, 1))
+    with pytest.raises(NotBuiltYet, match=r"discriminator\.plugin"):
+        discriminator(DiscriminatorSpec.model_validate(plugin), num_latent=10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
