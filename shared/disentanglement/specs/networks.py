@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from disentanglement.specs.base import A_LIST, Count, OneOf, Plugin, Positive, Spec
 
@@ -107,6 +108,14 @@ class PiecewiseConstant(Spec):
     """Steps, ascending."""
     values: Annotated[tuple[Positive, ...], A_LIST, Field(min_length=2)]
     """One more than boundaries."""
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> Self:
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError("one more value than boundaries")
+        if any(later <= earlier for earlier, later in pairwise(self.boundaries)):
+            raise ValueError("ascending boundaries")
+        return self
 
 
 class ExponentialDecay(Spec):
