@@ -1,23 +1,32 @@
-"""Which class implements which objective and which network: plain dicts of the words that specs use."""
+"""Which class implements which objective: plain dicts of the words that specs use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from disentanglement.errors import NotBuiltYet
 from disentanglement.models.objectives.beta_vae import BetaVae
 from disentanglement.models.objectives.protocol import Objective
-from disentanglement.models.reconstruction import ReconstructionLoss, reconstruction_loss
+from disentanglement.models.objectives.unsupervised import Regularizer, Unsupervised
+from disentanglement.models.reconstruction import reconstruction_loss
 from disentanglement.specs import TrainSpec
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"beta_vae": BetaVae}
-"""By the member of `ObjectiveSpec`; each takes (its spec, the reconstruction loss)."""
+REGULARIZERS: dict[str, Callable[[Any, int], Regularizer]] = {
+    "beta_vae": lambda spec, _: BetaVae(spec),
+}
+"""Unsupervised objectives by the member of `ObjectiveSpec`; each takes (its spec, the number of latents)."""
+
+OBJECTIVES: dict[str, Callable[[TrainSpec, tuple[int, ...]], Objective]] = {}
+"""All others; each takes (the training's spec, the sizes of the labelled factors)."""
 
 
-def objective_of(spec: TrainSpec) -> Objective:
-    """The objective that a spec names. Raises `NotBuiltYet`, naming it, when there is none."""
+def objective_of(spec: TrainSpec, factor_sizes: tuple[int, ...] = ()) -> Objective:
+    """The objective that a spec names, for labels of factors of these sizes. Raises `NotBuiltYet`, naming it."""
     word, parameters = spec.objective.selected
-    if word not in OBJECTIVES:
-        raise NotBuiltYet(f"objective.{word}")
-    reconstruction: ReconstructionLoss = reconstruction_loss(spec.reconstruction)
-    return OBJECTIVES[word](parameters, reconstruction)
+    if word in REGULARIZERS:
+        regularizer = REGULARIZERS[word](parameters, spec.architecture.num_latent)
+        return Unsupervised(regularizer, reconstruction_loss(spec.reconstruction))
+    if word in OBJECTIVES:
+        return OBJECTIVES[word](spec, factor_sizes)
+    raise NotBuiltYet(f"objective.{word}")

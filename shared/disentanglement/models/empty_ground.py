@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from disentanglement.models.architectures import Conv, Encoder
+from disentanglement.models.architectures import Encoder
+from disentanglement.models.layers import Conv
 from disentanglement.models.networks import Networks
 from disentanglement.models.posterior import Posterior
 

@@ -6,13 +6,19 @@ last, which is also what the fast kernels want; kernels are contiguous with chan
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from disentanglement.errors import NotBuiltYet
 from disentanglement.models.convolutions import Convolution, NarrowDeconvolution
+from disentanglement.specs.steps import Precision
+
+Activation = Literal["relu", "leaky_relu", "tanh"]
+LEAK = 0.2
+"""Slope of the leaky rectifier below zero, as the reference's framework has it."""
 
 NARROW = 4
 """Up to so many output channels a transposed convolution is quicker as one matrix product."""
@@ -21,8 +27,8 @@ NARROW = 4
 class Ops(Protocol):
     """What a network needs. Every convolution halves, every transposed convolution doubles height and width."""
 
-    def dense(self, x_BI: Tensor, kernel_IO: Tensor, bias_O: Tensor, *, rectified: bool) -> Tensor:
-        """Affine map, `[B, O]`."""
+    def dense(self, x_BI: Tensor, kernel_IO: Tensor, bias_O: Tensor, *, activation: Activation | None) -> Tensor:
+        """Affine map and activation, `[B, O]`."""
         ...
 
     def conv(self, x_BHWI: Tensor, kernel_OHWI: Tensor, bias_O: Tensor, *, rectified: bool) -> Tensor:
@@ -37,10 +43,9 @@ class Ops(Protocol):
 class PlainOps:
     """PyTorch's functions as they come: the yardstick of every other implementation."""
 
-    def dense(self, x_BI: Tensor, kernel_IO: Tensor, bias_O: Tensor, *, rectified: bool) -> Tensor:
-        """Affine map."""
-        y_BO = torch.addmm(bias_O, x_BI, kernel_IO)
-        return functional.relu(y_BO) if rectified else y_BO
+    def dense(self, x_BI: Tensor, kernel_IO: Tensor, bias_O: Tensor, *, activation: Activation | None) -> Tensor:
+        """Affine map and activation."""
+        return activated(torch.addmm(bias_O, x_BI, kernel_IO), activation)
 
     def conv(self, x_BHWI: Tensor, kernel_OHWI: Tensor, bias_O: Tensor, *, rectified: bool) -> Tensor:
         """A kernel of 4 needs one pixel of padding on each side, a kernel of 2 none."""
@@ -70,5 +75,25 @@ class FusedOps(PlainOps):
         return Convolution.run(x_BHWI, kernel_IHWO, bias_O, transposed=True, rectified=rectified)
 
 
+def activated(y: Tensor, activation: Activation | None) -> Tensor:
+    """The activation's value."""
+    match activation:
+        case "relu":
+            return functional.relu(y)
+        case "leaky_relu":
+            return functional.leaky_relu(y, LEAK)
+        case "tanh":
+            return torch.tanh(y)
+        case None:
+            return y
+
+
 PLAIN: Ops = PlainOps()
 FUSED: Ops = FusedOps()
+
+
+def ops_for(precision: Precision, device: torch.device) -> Ops:
+    """The quickest operations with which networks compute in this precision on this device."""
+    if precision != "fp32":
+        raise NotBuiltYet(f"precision.{precision}")
+    return FUSED

@@ -1,72 +1,118 @@
-"""The training loop: many steps without waiting for the device, then one read of what happened.
+"""The training loop: many iterations without waiting for the device, then one read of what happened.
 
-Shapes: B batch, Z latents. A training is a value that can be saved between any two steps: its state is the weights,
-the optimiser's moments, the step, and the terms that have not been read yet.
+A training is a value that can be saved between any two iterations: its state is the weights, the optimisers' moments,
+the step, and the terms that have not been read yet.
+
+A *step* is what the reference counts, one for each optimiser's update, and what budgets, annealers and schedules are
+measured in. An *iteration* is one pass of the loop; it counts two steps where a discriminator is trained too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from disentanglement.errors import NotBuiltYet
-from disentanglement.models.adam import optimizer_of
-from disentanglement.models.architectures import architecture
+from disentanglement.datasets.ground_truth import GroundTruth
+from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.models.architectures import Architecture, Variable, architecture
+from disentanglement.models.batches import batches_of, factor_sizes, num_evaluation_batches
 from disentanglement.models.catalog import objective_of
 from disentanglement.models.data import TrainingData
 from disentanglement.models.meter import MeanTerms, TermsMeter
 from disentanglement.models.model import Model
 from disentanglement.models.networks import Networks
-from disentanglement.models.objectives.protocol import Batch, Terms
+from disentanglement.models.objectives.protocol import Objective
+from disentanglement.models.ops import ops_for
+from disentanglement.models.optimizers import Optimizer, optimizer_of
 from disentanglement.models.streams import Streams
 from disentanglement.models.weights import check_same_tensors
 from disentanglement.specs import TrainSpec
+from disentanglement.specs.networks import OptimizerSpec
 
 
 class Training:
     """One model in training. Raises `NotBuiltYet` for what this release can't train, before any work."""
 
-    def __init__(self, spec: TrainSpec, data: TrainingData) -> None:
-        """Initial weights are a function of the spec's seed; the data decides the device."""
+    def __init__(
+        self,
+        spec: TrainSpec,
+        data: TrainingData,
+        truth: GroundTruth | None = None,
+        *,
+        init: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Weights begin as a function of the spec's seed, or as `init`; the data decides the device.
+
+        `truth` says what the images show, for objectives that learn from labels or pairs.
+        """
         check_built(spec)
         self.spec = spec
-        self.step = 0
-        self._data = data
-        self._objective = objective_of(spec)
-        if self._objective.players:
-            raise NotBuiltYet(f"objective.{spec.objective.word}: auxiliary players")
+        self.iteration = 0
+        self._data, self._truth = data, truth
+        self._objective = objective_of(spec, factor_sizes(spec, truth))
         networks = architecture(spec.architecture, data.image_shape)
-        initial = networks.initial_weights(spec.random_seed)
-        self._weights = {name: w.to(data.device).requires_grad_() for name, w in initial.items()}
-        self._parameters = list(self._weights.values())
-        self._optimizer = optimizer_of(self._weights, spec.optimizer)
+        self._weights = {
+            variable.name: initial_weight(variable, spec.random_seed, init or {}).to(data.device)
+            for variable in all_variables(networks, self._objective)
+        }
+        self._optimizers = [self._optimizer(networks.variables(), self._objective.variables, spec=spec.optimizer)]
+        self._optimizers += [self._optimizer(p.variables, spec=p.optimizer) for p in self._objective.players]
         self._device_step = torch.zeros((), dtype=torch.int64, device=data.device)
         self._meter = TermsMeter(spec.architecture.num_latent, data.device)
         self._streams = self._make_streams(evaluation=False)
-        self.networks = Networks(networks, self._weights)
+        self._batches = batches_of(spec, data, truth, self._streams, evaluation=False)
+        self.networks = Networks(networks, self._weights, ops_for(spec.precision, data.device))
 
-    def advance(self, num_steps: int) -> None:
+    @property
+    def step(self) -> int:
+        """Steps counted so far."""
+        return self.iteration * self._objective.steps_per_iteration
+
+    @property
+    def num_steps(self) -> int:
+        """Steps counted when it is done.
+
+        The reference stops once it has seen `training_steps` counted, and where an iteration counts two it looks
+        after the first: 10 make 6 iterations and end at 12.
+        """
+        per_iteration = self._objective.steps_per_iteration
+        return (self.spec.training_steps + 2 * per_iteration - 2) // per_iteration * per_iteration
+
+    def advance(self, num_iterations: int) -> None:
         """Makes updates without ever waiting for the device; their terms are read with `read_terms`."""
         with denormals_as_zero():
-            for _ in range(num_steps):
+            for _ in range(num_iterations):
                 self._update()
+
+    def advance_to(self, step: int) -> None:
+        """Makes the iterations that it takes to count `step`."""
+        self.advance(-((self.step - step) // self._objective.steps_per_iteration))
 
     def read_terms(self) -> MeanTerms:
         """Means since the last read, waiting once. Raises `NonFiniteLoss` naming the step that went wrong."""
         return self._meter.read(self.step)
 
-    def evaluate(self, num_batches: int) -> dict[str, float]:
-        """The reference's train results but for `elapsed_time` and `uuid`: means over batches of their own stream."""
+    def evaluate(self) -> dict[str, float]:
+        """The reference's train results but for `elapsed_time` and `uuid`: means over batches of their own stream.
+
+        Without a batch (nothing validates where all labels are trained on) all of them are 0, as in the reference.
+        """
+        num_batches = num_evaluation_batches(self.spec)
         streams = self._make_streams(evaluation=True)
+        batches = batches_of(self.spec, self._data, self._truth, streams, evaluation=num_batches > 0)
         meter = TermsMeter(self.spec.architecture.num_latent, self._data.device)
         with torch.no_grad():
-            for batch in range(num_batches):
-                meter.add(self._terms(streams, batch), self._device_step)
+            for iteration in range(max(num_batches, 1)):
+                terms = self._objective.loss(
+                    self.networks, batches.at(iteration), streams.at(iteration), self._device_step
+                )
+                meter.add(terms, self._device_step)
         means = meter.read(self.step)
-        return {**means.reported, "loss": means.loss, "global_step": self.step}
+        results = {**means.reported, "loss": means.loss}
+        return {name: value if num_batches else 0.0 for name, value in results.items()} | {"global_step": self.step}
 
     def model(self) -> Model:
         """The model as trained so far; later steps do not change it."""
@@ -74,8 +120,9 @@ class Training:
         return Model(self.spec, copies, image_shape=self._data.image_shape, device=self._data.device)
 
     def weights(self) -> dict[str, Tensor]:
-        """The trained weights, sharing memory with the training."""
-        return {name: w.detach() for name, w in self._weights.items()}
+        """The networks' weights, sharing memory with the training; those of objective and players are left out."""
+        names = (variable.name for variable in self.networks.architecture.variables())
+        return {name: self._weights[name].detach() for name in names}
 
     def state(self) -> dict[str, Tensor]:
         """A copy on the host of everything that the next step depends on. Read the terms first."""
@@ -88,27 +135,39 @@ class Training:
         check_same_tensors(own | {"step": torch.tensor(0)}, state)
         for name, tensor in own.items():
             tensor.copy_(state[name])
-        self.step = int(state["step"])
+        self.iteration = int(state["step"]) // self._objective.steps_per_iteration
         self._device_step.fill_(self.step)
         self._meter = TermsMeter(self.spec.architecture.num_latent, self._data.device)
 
     def _tensors(self) -> dict[str, Tensor]:
-        weights = {f"weights.{name}": w for name, w in self.weights().items()}
-        return weights | {f"optimizer.{name}": m for name, m in self._optimizer.state().items()}
+        tensors = {f"weights.{name}": w.detach() for name, w in self._weights.items()}
+        for optimizer in self._optimizers:
+            tensors |= {f"optimizer.{name}": m for name, m in optimizer.state().items()}
+        return tensors
 
     def _update(self) -> None:
-        terms = self._terms(self._streams, self.step)
-        gradients = torch.autograd.grad(terms.loss, self._parameters)
-        self._optimizer.update(list(gradients), self.step)
+        """All gradients are taken at the current weights, then all optimisers step."""
+        iteration = self.iteration
+        terms = self._objective.loss(
+            self.networks, self._batches.at(iteration), self._streams.at(iteration), self._device_step
+        )
+        losses = (terms.loss, *terms.player_losses)
+        gradients = [
+            torch.autograd.grad(loss, optimizer.weights, retain_graph=loss is not losses[-1], materialize_grads=True)
+            for loss, optimizer in zip(losses, self._optimizers, strict=True)
+        ]
+        for optimizer, own in zip(self._optimizers, gradients, strict=True):
+            optimizer.update(own, iteration, self.step)
         self._meter.add(terms, self._device_step)
-        self.step += 1
-        self._device_step = self._device_step + 1
+        self.iteration += 1
+        self._device_step = self._device_step + self._objective.steps_per_iteration
 
-    def _terms(self, streams: Streams, step: int) -> Terms:
-        batch = Batch(self._data.images(streams.rows(step)))
-        return self._objective.loss(self.networks, batch, streams.at(step), self._device_step)
+    def _optimizer(self, *variables: Iterable[Variable], spec: OptimizerSpec) -> Optimizer:
+        names = [variable.name for some in variables for variable in some]
+        return optimizer_of({name: self._weights[name].requires_grad_() for name in names}, spec)
 
     def _make_streams(self, *, evaluation: bool) -> Streams:
+        labelled = self.spec.labelled
         return Streams(
             self.spec.random_seed,
             num_rows=len(self._data),
@@ -116,7 +175,31 @@ class Training:
             num_latent=self.spec.architecture.num_latent,
             device=self._data.device,
             evaluation=evaluation,
+            rows_seed=None if labelled is None else labelled.unsupervised_data_seed,
         )
+
+
+def all_variables(networks: Architecture, objective: Objective) -> Iterator[Variable]:
+    """The networks', the objective's own, and the players'."""
+    yield from networks.variables()
+    yield from objective.variables
+    yield from objective.untrained
+    for player in objective.players:
+        yield from player.variables
+
+
+def initial_weight(variable: Variable, seed: int, init: Mapping[str, Tensor]) -> Tensor:
+    """A copy of the given weight of this name, else what the seed makes of it.
+
+    Raises:
+        SpecError: the given weight has another shape.
+    """
+    given = init.get(variable.name)
+    if given is None:
+        return variable.initial(seed)
+    if tuple(given.shape) != variable.shape:
+        raise SpecError.of(f"init_from: {variable.name}", str(list(variable.shape)), list(given.shape))
+    return given.detach().clone()
 
 
 @contextmanager
@@ -131,7 +214,5 @@ def denormals_as_zero() -> Iterator[None]:
 
 def check_built(spec: TrainSpec) -> None:
     """Raises `NotBuiltYet` for parts of a spec that are not built at all."""
-    if spec.precision != "fp32":
-        raise NotBuiltYet(f"precision.{spec.precision}")
     if spec.dataset.options:
         raise NotBuiltYet(f"dataset.options.{spec.dataset.options[0].word}")

@@ -93,7 +93,7 @@ class S2BetaTcVae(Spec):
 
 
 class S2FactorVae(Spec):
-    """FactorVAE plus a supervised loss."""
+    """FactorVAE plus a supervised loss, whose own variables stay at their initial values as in the reference."""
 
     gamma: NonNegative
     gamma_sup: NonNegative
@@ -101,6 +101,10 @@ class S2FactorVae(Spec):
     annealer: AnnealerSpec = AnnealerSpec()
     discriminator: DiscriminatorSpec = FC_DISCRIMINATOR
     discriminator_optimizer: OptimizerSpec = DISCRIMINATOR_OPTIMIZER
+
+
+class S2FactorVaeCorrected(S2FactorVae):
+    """FactorVAE plus a supervised loss whose own variables are trained too."""
 
 
 class S2MineVae(Spec):
@@ -138,6 +142,7 @@ class ObjectiveSpec(OneOf):
     s2_dip_vae: S2DipVae | None = None
     s2_beta_tc_vae: S2BetaTcVae | None = None
     s2_factor_vae: S2FactorVae | None = None
+    s2_factor_vae_corrected: S2FactorVaeCorrected | None = None
     s2_mine_vae: S2MineVae | None = None
     group_vae: GroupVae | None = None
     mlvae: Mlvae | None = None

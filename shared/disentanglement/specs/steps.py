@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from disentanglement.specs.base import Count, OneOf, Plugin, Seed, Spec
+from disentanglement.specs.base import STEP_KEY, Count, OneOf, Plugin, Seed, Spec
 from disentanglement.specs.datasets import DatasetSpec
 from disentanglement.specs.metrics import MetricSpec
 from disentanglement.specs.networks import (
@@ -20,6 +20,7 @@ from disentanglement.specs.objectives import ObjectiveSpec
 from disentanglement.specs.supervision import LabelledDataSpec, PairsSpec
 
 Step = Literal["train", "postprocess", "evaluate"]
+Precision = Literal["fp32", "tf32", "bf16"]
 STEPS: tuple[Step, ...] = ("train", "postprocess", "evaluate")
 
 THREADS_PER_STEP = 1
@@ -40,11 +41,14 @@ class TrainSpec(Spec):
     eval_steps: Count = 1000
     """Batches of the final evaluation."""
     random_seed: Seed = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
+    """What networks compute with; losses and optimisers are always fp32. `tf32` differs from it on GPUs alone."""
     labelled: LabelledDataSpec | None = None
     """The labelled sample; only for semi-supervised objectives."""
     pairs: PairsSpec | None = None
     """How pairs are made; only for weakly supervised objectives."""
+    init_from: Annotated[str, Field(pattern=rf"^({STEP_KEY})?$")] = ""
+    """Step key of a committed training whose weights this one starts from; fresh ones where it is left out."""
 
     @model_validator(mode="after")
     def _labels_and_pairs_fit(self) -> Self:

@@ -68,9 +68,18 @@ class PairsSpec(Spec):
 
 
 class L2Supervision(Spec):
-    """Squared error between means and labels."""
+    """Squared error between means and labels.
+
+    Without a learned scale the reference compares every mean with the labels of the whole batch; `l2_normalized` is
+    what was meant.
+    """
 
     learn_scale: bool = True
+    """Compare scaled means with labels; else sigmoids of means with labels divided by the factor size."""
+
+
+class L2NormalizedSupervision(Spec):
+    """Squared error between sigmoids of means and labels divided by the factor size."""
 
 
 class XentSupervision(Spec):
@@ -109,6 +118,7 @@ class SupervisedLossSpec(OneOf):
     """How labels enter the loss."""
 
     l2: L2Supervision | None = None
+    l2_normalized: L2NormalizedSupervision | None = None
     xent: XentSupervision | None = None
     cov: CovSupervision | None = None
     embed: EmbedSupervision | None = None

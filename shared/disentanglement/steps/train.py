@@ -56,7 +56,7 @@ class _TrainStep:
         device = usable_device(context.device)
         data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
         self._card = data_set.card
-        self._training = Training(spec, TrainingData(data_set.images.stored, device=device))
+        self._training = Training(spec, TrainingData(data_set.images.stored, device=device), data_set)
         self._history = History()
         self._saved_step, self._saved_at = 0, time.monotonic()
 
@@ -64,29 +64,29 @@ class _TrainStep:
         """Trains to the last step, evaluates, writes the weights."""
         if not self._context.recompute:
             self._resume()
-        while self._training.step < self._spec.training_steps:
+        while self._training.step < self._training.num_steps:
             self._advance()
         self._save_if(lambda: self._saved_step < self._training.step)
         self._report("evaluating")
-        results = self._training.evaluate(self._spec.eval_steps)
+        results = self._training.evaluate()
         return self._finish(results)
 
     def _advance(self) -> None:
         """Up to the next read, or less when asked to stop."""
         started, before = time.monotonic(), self._training.step
-        target = min(before - before % STEPS_PER_READ + STEPS_PER_READ, self._spec.training_steps)
+        target = min(before - before % STEPS_PER_READ + STEPS_PER_READ, self._training.num_steps)
         while self._training.step < target and not self._context.should_stop():
-            self._training.advance(min(STEPS_PER_LOOK, target - self._training.step))
+            self._training.advance_to(min(self._training.step + STEPS_PER_LOOK, target))
         if self._training.step > before:
-            self._read(self._training.step - before, max(time.monotonic() - started, 1e-9))
+            self._read(max(time.monotonic() - started, 1e-9))
         if self._context.should_stop():
             self._save_if(lambda: self._saved_step < self._training.step)
             raise Interrupted(f"stopped at step {self._training.step}, with a checkpoint: run it again to go on")
         self._save_if(self._checkpoint_is_due)
 
-    def _read(self, num_steps: int, seconds: float) -> None:
+    def _read(self, seconds: float) -> None:
         terms = self._training.read_terms()
-        rate = num_steps * self._spec.batch_size / seconds
+        rate = terms.num_iterations * self._spec.batch_size / seconds
         self._history.add(terms.step, {"loss": terms.loss, **terms.reported}, terms.kl_Z, rate)
         self._report(f"{rate:,.0f} images/s")
 
@@ -113,7 +113,7 @@ class _TrainStep:
         self._saved_step = checkpoint.position
 
     def _report(self, note: str) -> None:
-        self._context.report(Progress(self._training.step, self._spec.training_steps, "steps", note))
+        self._context.report(Progress(self._training.step, self._training.num_steps, "steps", note))
 
     def _finish(self, results: dict[str, float]) -> Computed:
         weights = self._training.weights()

@@ -36,6 +36,8 @@ class _PrecisionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """IEEE single precision."""
     PRECISION_BF16: _Precision.ValueType  # 2
     """bfloat16 activations."""
+    PRECISION_TF32: _Precision.ValueType  # 3
+    """Single precision whose products are rounded to 10 bits, on GPUs that can."""
 
 class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
     """Precision: the numbers that networks compute with."""
@@ -46,6 +48,8 @@ PRECISION_FP32: Precision.ValueType  # 1
 """IEEE single precision."""
 PRECISION_BF16: Precision.ValueType  # 2
 """bfloat16 activations."""
+PRECISION_TF32: Precision.ValueType  # 3
+"""Single precision whose products are rounded to 10 bits, on GPUs that can."""
 global___Precision = Precision
 
 class _JobState:
@@ -102,6 +106,7 @@ class TrainSpec(google.protobuf.message.Message):
     PRECISION_FIELD_NUMBER: builtins.int
     LABELLED_FIELD_NUMBER: builtins.int
     PAIRS_FIELD_NUMBER: builtins.int
+    INIT_FROM_FIELD_NUMBER: builtins.int
     batch_size: builtins.int
     """Images in a batch. Default: 64."""
     training_steps: builtins.int
@@ -112,6 +117,8 @@ class TrainSpec(google.protobuf.message.Message):
     """Seed of every random stream. Default: 0."""
     precision: global___Precision.ValueType
     """What networks compute with. Default: fp32."""
+    init_from: builtins.str
+    """Step key of a committed training to start from. Default: fresh weights."""
     @property
     def dataset(self) -> disentanglement.v1.dataset_pb2.DatasetSpec:
         """What is trained on. Required."""
@@ -155,13 +162,16 @@ class TrainSpec(google.protobuf.message.Message):
         precision: global___Precision.ValueType | None = ...,
         labelled: disentanglement.v1.dataset_pb2.LabelledDataSpec | None = ...,
         pairs: disentanglement.v1.dataset_pb2.PairsSpec | None = ...,
+        init_from: builtins.str | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_eval_steps", b"_eval_steps", "_precision", b"_precision", "_random_seed", b"_random_seed", "_training_steps", b"_training_steps", "architecture", b"architecture", "batch_size", b"batch_size", "dataset", b"dataset", "eval_steps", b"eval_steps", "labelled", b"labelled", "objective", b"objective", "optimizer", b"optimizer", "pairs", b"pairs", "precision", b"precision", "random_seed", b"random_seed", "reconstruction", b"reconstruction", "training_steps", b"training_steps"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_eval_steps", b"_eval_steps", "_precision", b"_precision", "_random_seed", b"_random_seed", "_training_steps", b"_training_steps", "architecture", b"architecture", "batch_size", b"batch_size", "dataset", b"dataset", "eval_steps", b"eval_steps", "labelled", b"labelled", "objective", b"objective", "optimizer", b"optimizer", "pairs", b"pairs", "precision", b"precision", "random_seed", b"random_seed", "reconstruction", b"reconstruction", "training_steps", b"training_steps"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_eval_steps", b"_eval_steps", "_init_from", b"_init_from", "_precision", b"_precision", "_random_seed", b"_random_seed", "_training_steps", b"_training_steps", "architecture", b"architecture", "batch_size", b"batch_size", "dataset", b"dataset", "eval_steps", b"eval_steps", "init_from", b"init_from", "labelled", b"labelled", "objective", b"objective", "optimizer", b"optimizer", "pairs", b"pairs", "precision", b"precision", "random_seed", b"random_seed", "reconstruction", b"reconstruction", "training_steps", b"training_steps"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_eval_steps", b"_eval_steps", "_init_from", b"_init_from", "_precision", b"_precision", "_random_seed", b"_random_seed", "_training_steps", b"_training_steps", "architecture", b"architecture", "batch_size", b"batch_size", "dataset", b"dataset", "eval_steps", b"eval_steps", "init_from", b"init_from", "labelled", b"labelled", "objective", b"objective", "optimizer", b"optimizer", "pairs", b"pairs", "precision", b"precision", "random_seed", b"random_seed", "reconstruction", b"reconstruction", "training_steps", b"training_steps"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_eval_steps", b"_eval_steps"]) -> typing.Literal["eval_steps"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_init_from", b"_init_from"]) -> typing.Literal["init_from"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_precision", b"_precision"]) -> typing.Literal["precision"] | None: ...
     @typing.overload

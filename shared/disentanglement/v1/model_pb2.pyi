@@ -634,6 +634,7 @@ class ObjectiveSpec(google.protobuf.message.Message):
     S2_BETA_TC_VAE_FIELD_NUMBER: builtins.int
     S2_FACTOR_VAE_FIELD_NUMBER: builtins.int
     S2_MINE_VAE_FIELD_NUMBER: builtins.int
+    S2_FACTOR_VAE_CORRECTED_FIELD_NUMBER: builtins.int
     GROUP_VAE_FIELD_NUMBER: builtins.int
     MLVAE_FIELD_NUMBER: builtins.int
     PLUGIN_FIELD_NUMBER: builtins.int
@@ -682,6 +683,10 @@ class ObjectiveSpec(google.protobuf.message.Message):
         """beta-VAE with a mutual information penalty."""
 
     @property
+    def s2_factor_vae_corrected(self) -> global___S2FactorVaeCorrected:
+        """The same with trained variables of the supervised loss."""
+
+    @property
     def group_vae(self) -> global___GroupVae:
         """Group-VAE on pairs."""
 
@@ -707,13 +712,14 @@ class ObjectiveSpec(google.protobuf.message.Message):
         s2_beta_tc_vae: global___S2BetaTcVae | None = ...,
         s2_factor_vae: global___S2FactorVae | None = ...,
         s2_mine_vae: global___S2MineVae | None = ...,
+        s2_factor_vae_corrected: global___S2FactorVaeCorrected | None = ...,
         group_vae: global___GroupVae | None = ...,
         mlvae: global___Mlvae | None = ...,
         plugin: disentanglement.v1.dataset_pb2.Plugin | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["annealed_vae", b"annealed_vae", "beta_tc_vae", b"beta_tc_vae", "beta_vae", b"beta_vae", "dip_vae", b"dip_vae", "factor_vae", b"factor_vae", "group_vae", b"group_vae", "mlvae", b"mlvae", "objective", b"objective", "plugin", b"plugin", "s2_beta_tc_vae", b"s2_beta_tc_vae", "s2_dip_vae", b"s2_dip_vae", "s2_factor_vae", b"s2_factor_vae", "s2_mine_vae", b"s2_mine_vae", "s2_vae", b"s2_vae", "supervised", b"supervised"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["annealed_vae", b"annealed_vae", "beta_tc_vae", b"beta_tc_vae", "beta_vae", b"beta_vae", "dip_vae", b"dip_vae", "factor_vae", b"factor_vae", "group_vae", b"group_vae", "mlvae", b"mlvae", "objective", b"objective", "plugin", b"plugin", "s2_beta_tc_vae", b"s2_beta_tc_vae", "s2_dip_vae", b"s2_dip_vae", "s2_factor_vae", b"s2_factor_vae", "s2_mine_vae", b"s2_mine_vae", "s2_vae", b"s2_vae", "supervised", b"supervised"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["objective", b"objective"]) -> typing.Literal["beta_vae", "annealed_vae", "factor_vae", "dip_vae", "beta_tc_vae", "supervised", "s2_vae", "s2_dip_vae", "s2_beta_tc_vae", "s2_factor_vae", "s2_mine_vae", "group_vae", "mlvae", "plugin"] | None: ...
+    def HasField(self, field_name: typing.Literal["annealed_vae", b"annealed_vae", "beta_tc_vae", b"beta_tc_vae", "beta_vae", b"beta_vae", "dip_vae", b"dip_vae", "factor_vae", b"factor_vae", "group_vae", b"group_vae", "mlvae", b"mlvae", "objective", b"objective", "plugin", b"plugin", "s2_beta_tc_vae", b"s2_beta_tc_vae", "s2_dip_vae", b"s2_dip_vae", "s2_factor_vae", b"s2_factor_vae", "s2_factor_vae_corrected", b"s2_factor_vae_corrected", "s2_mine_vae", b"s2_mine_vae", "s2_vae", b"s2_vae", "supervised", b"supervised"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["annealed_vae", b"annealed_vae", "beta_tc_vae", b"beta_tc_vae", "beta_vae", b"beta_vae", "dip_vae", b"dip_vae", "factor_vae", b"factor_vae", "group_vae", b"group_vae", "mlvae", b"mlvae", "objective", b"objective", "plugin", b"plugin", "s2_beta_tc_vae", b"s2_beta_tc_vae", "s2_dip_vae", b"s2_dip_vae", "s2_factor_vae", b"s2_factor_vae", "s2_factor_vae_corrected", b"s2_factor_vae_corrected", "s2_mine_vae", b"s2_mine_vae", "s2_vae", b"s2_vae", "supervised", b"supervised"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["objective", b"objective"]) -> typing.Literal["beta_vae", "annealed_vae", "factor_vae", "dip_vae", "beta_tc_vae", "supervised", "s2_vae", "s2_dip_vae", "s2_beta_tc_vae", "s2_factor_vae", "s2_mine_vae", "s2_factor_vae_corrected", "group_vae", "mlvae", "plugin"] | None: ...
 
 global___ObjectiveSpec = ObjectiveSpec
 
@@ -1057,6 +1063,57 @@ class S2FactorVae(google.protobuf.message.Message):
 global___S2FactorVae = S2FactorVae
 
 @typing.final
+class S2FactorVaeCorrected(google.protobuf.message.Message):
+    """S2FactorVaeCorrected: FactorVAE plus a supervised loss whose own variables are trained too."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GAMMA_FIELD_NUMBER: builtins.int
+    GAMMA_SUP_FIELD_NUMBER: builtins.int
+    SUPERVISED_LOSS_FIELD_NUMBER: builtins.int
+    ANNEALER_FIELD_NUMBER: builtins.int
+    DISCRIMINATOR_FIELD_NUMBER: builtins.int
+    DISCRIMINATOR_OPTIMIZER_FIELD_NUMBER: builtins.int
+    gamma: builtins.float
+    """Weight of the total correlation. Required, >= 0."""
+    gamma_sup: builtins.float
+    """Weight of the supervised loss. Required, >= 0."""
+    @property
+    def supervised_loss(self) -> global___SupervisedLossSpec:
+        """How labels enter the loss. Required."""
+
+    @property
+    def annealer(self) -> global___AnnealerSpec:
+        """Weight of the supervised loss over time. Default: fixed."""
+
+    @property
+    def discriminator(self) -> global___DiscriminatorSpec:
+        """The second network. Default: fc_discriminator."""
+
+    @property
+    def discriminator_optimizer(self) -> global___OptimizerSpec:
+        """How the second network is trained. Default: adam with beta1 0.5, beta2 0.9."""
+
+    def __init__(
+        self,
+        *,
+        gamma: builtins.float | None = ...,
+        gamma_sup: builtins.float | None = ...,
+        supervised_loss: global___SupervisedLossSpec | None = ...,
+        annealer: global___AnnealerSpec | None = ...,
+        discriminator: global___DiscriminatorSpec | None = ...,
+        discriminator_optimizer: global___OptimizerSpec | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_gamma", b"_gamma", "_gamma_sup", b"_gamma_sup", "annealer", b"annealer", "discriminator", b"discriminator", "discriminator_optimizer", b"discriminator_optimizer", "gamma", b"gamma", "gamma_sup", b"gamma_sup", "supervised_loss", b"supervised_loss"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_gamma", b"_gamma", "_gamma_sup", b"_gamma_sup", "annealer", b"annealer", "discriminator", b"discriminator", "discriminator_optimizer", b"discriminator_optimizer", "gamma", b"gamma", "gamma_sup", b"gamma_sup", "supervised_loss", b"supervised_loss"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_gamma", b"_gamma"]) -> typing.Literal["gamma"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_gamma_sup", b"_gamma_sup"]) -> typing.Literal["gamma_sup"] | None: ...
+
+global___S2FactorVaeCorrected = S2FactorVaeCorrected
+
+@typing.final
 class S2MineVae(google.protobuf.message.Message):
     """S2MineVae: beta-VAE plus a penalty on mutual information between labels and foreign codes."""
 
@@ -1153,6 +1210,7 @@ class SupervisedLossSpec(google.protobuf.message.Message):
     XENT_FIELD_NUMBER: builtins.int
     COV_FIELD_NUMBER: builtins.int
     EMBED_FIELD_NUMBER: builtins.int
+    L2_NORMALIZED_FIELD_NUMBER: builtins.int
     PLUGIN_FIELD_NUMBER: builtins.int
     @property
     def l2(self) -> global___L2Supervision:
@@ -1171,6 +1229,10 @@ class SupervisedLossSpec(google.protobuf.message.Message):
         """Learned embeddings."""
 
     @property
+    def l2_normalized(self) -> global___L2NormalizedSupervision:
+        """Squared error with labels divided by the factor size."""
+
+    @property
     def plugin(self) -> disentanglement.v1.dataset_pb2.Plugin:
         """A user's own."""
 
@@ -1181,11 +1243,12 @@ class SupervisedLossSpec(google.protobuf.message.Message):
         xent: global___XentSupervision | None = ...,
         cov: global___CovSupervision | None = ...,
         embed: global___EmbedSupervision | None = ...,
+        l2_normalized: global___L2NormalizedSupervision | None = ...,
         plugin: disentanglement.v1.dataset_pb2.Plugin | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["cov", b"cov", "embed", b"embed", "l2", b"l2", "plugin", b"plugin", "supervised_loss", b"supervised_loss", "xent", b"xent"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cov", b"cov", "embed", b"embed", "l2", b"l2", "plugin", b"plugin", "supervised_loss", b"supervised_loss", "xent", b"xent"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["supervised_loss", b"supervised_loss"]) -> typing.Literal["l2", "xent", "cov", "embed", "plugin"] | None: ...
+    def HasField(self, field_name: typing.Literal["cov", b"cov", "embed", b"embed", "l2", b"l2", "l2_normalized", b"l2_normalized", "plugin", b"plugin", "supervised_loss", b"supervised_loss", "xent", b"xent"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cov", b"cov", "embed", b"embed", "l2", b"l2", "l2_normalized", b"l2_normalized", "plugin", b"plugin", "supervised_loss", b"supervised_loss", "xent", b"xent"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["supervised_loss", b"supervised_loss"]) -> typing.Literal["l2", "xent", "cov", "embed", "l2_normalized", "plugin"] | None: ...
 
 global___SupervisedLossSpec = SupervisedLossSpec
 
@@ -1208,6 +1271,18 @@ class L2Supervision(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_learn_scale", b"_learn_scale"]) -> typing.Literal["learn_scale"] | None: ...
 
 global___L2Supervision = L2Supervision
+
+@typing.final
+class L2NormalizedSupervision(google.protobuf.message.Message):
+    """L2NormalizedSupervision: squared error between sigmoids of means and labels divided by the factor size."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___L2NormalizedSupervision = L2NormalizedSupervision
 
 @typing.final
 class XentSupervision(google.protobuf.message.Message):

@@ -28,6 +28,7 @@ def spec() -> TrainSpec:
             "objective": {"beta_vae": {"beta": 4.0}},
             "batch_size": 4,
             "training_steps": 10,
+            "eval_steps": 3,
             "random_seed": 3,
         }
     )

@@ -56,7 +56,7 @@ def test_a_run_resumed_in_the_middle_equals_an_uninterrupted_one_bit_for_bit(
     assert second.step == 3
     second.advance(2)
     assert equal(second.state(), whole.state())
-    assert second.evaluate(1) == whole.evaluate(1)
+    assert second.evaluate() == whole.evaluate()
 
 
 def test_a_state_is_a_copy_that_later_steps_do_not_change(spec: TrainSpec, data: TrainingData) -> None:
@@ -113,7 +113,7 @@ def test_terms_are_means_over_the_steps_since_the_last_read(spec: TrainSpec, dat
         single.append(one_by_one.read_terms())
     together.advance(3)
     means = together.read_terms()
-    assert (means.step, means.num_steps) == (3, 3)
+    assert (means.step, means.num_iterations) == (3, 3)
     assert means.loss == pytest.approx(sum(terms.loss for terms in single) / 3, rel=1e-12)
     assert means.reported["kl_loss"] == pytest.approx(sum(terms.reported["kl_loss"] for terms in single) / 3)
     assert sum(means.kl_Z) == pytest.approx(means.reported["kl_loss"], rel=1e-5)
@@ -147,18 +147,18 @@ def test_training_learns_to_reconstruct(spec: TrainSpec) -> None:
     fast = spec.replace(optimizer={"adam": {"learning_rate": 1e-3}})
     training = Training(fast, TrainingData(np.packbits(halves, axis=2)))
     training.advance(60)
-    assert training.evaluate(2)["reconstruction_loss"] < 0.5 * 4096 * np.log(2)
+    assert training.evaluate()["reconstruction_loss"] < 0.5 * 4096 * np.log(2)
 
 
 def test_evaluation_has_the_references_keys_and_leaves_training_alone(spec: TrainSpec, data: TrainingData) -> None:
     training, undisturbed = Training(spec, data), Training(spec, data)
     training.advance(1)
     undisturbed.advance(1)
-    results = training.evaluate(3)
+    results = training.evaluate()
     assert set(results) == {"reconstruction_loss", "elbo", "regularizer", "kl_loss", "loss", "global_step"}
     assert results["global_step"] == 1
-    assert results == training.evaluate(3)
-    assert results["loss"] != training.evaluate(2)["loss"]
+    assert results == training.evaluate()
+    assert results["loss"] != Training(spec.replace(eval_steps=2), data).evaluate()["loss"]
     training.advance(1)
     undisturbed.advance(1)
     assert equal(training.state(), undisturbed.state())
