@@ -30,9 +30,6 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
-STEP_KEY = r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.[a-z2-7]{52}"
-"""How step keys look: `<data set>.<method>.<base32 of a sha256>`."""
-
 LARGEST_EXACT_INTEGER = 2**53
 
 

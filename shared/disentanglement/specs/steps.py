@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from disentanglement.specs.base import STEP_KEY, Count, OneOf, Plugin, Seed, Spec
+from disentanglement.specs.base import Count, OneOf, Plugin, Seed, Spec
 from disentanglement.specs.datasets import DatasetSpec
 from disentanglement.specs.metrics import MetricSpec
 from disentanglement.specs.networks import (
@@ -47,8 +47,8 @@ class TrainSpec(Spec):
     """The labelled sample; only for semi-supervised objectives."""
     pairs: PairsSpec | None = None
     """How pairs are made; only for weakly supervised objectives."""
-    init_from: Annotated[str, Field(pattern=rf"^({STEP_KEY})?$")] = ""
-    """Step key of a committed training whose weights this one starts from; fresh ones where it is left out."""
+    init_from: Annotated[str, Field(max_length=400)] = ""
+    """A committed training whose weights this one starts from, its step key once resolved; else fresh ones."""
 
     @model_validator(mode="after")
     def _labels_and_pairs_fit(self) -> Self:
