@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from disentanglement.errors import NotBuiltYet
+from disentanglement.models.objectives.annealed_vae import AnnealedVae
+from disentanglement.models.objectives.beta_tc_vae import BetaTcVae
 from disentanglement.models.objectives.beta_vae import BetaVae
+from disentanglement.models.objectives.dip_vae import DipVae
+from disentanglement.models.objectives.factor_vae import FactorVae
 from disentanglement.models.objectives.protocol import Objective
 from disentanglement.models.objectives.unsupervised import Regularizer, Unsupervised
 from disentanglement.models.reconstruction import reconstruction_loss
@@ -14,6 +18,10 @@ from disentanglement.specs import TrainSpec
 
 REGULARIZERS: dict[str, Callable[[Any, int], Regularizer]] = {
     "beta_vae": lambda spec, _: BetaVae(spec),
+    "annealed_vae": lambda spec, _: AnnealedVae(spec),
+    "factor_vae": FactorVae,
+    "dip_vae": lambda spec, _: DipVae(spec),
+    "beta_tc_vae": lambda spec, _: BetaTcVae(spec),
 }
 """Unsupervised objectives by the member of `ObjectiveSpec`; each takes (its spec, the number of latents)."""
 
