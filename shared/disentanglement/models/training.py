@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from disentanglement.datasets.ground_truth import GroundTruth
-from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.errors import NotBuiltYet
 from disentanglement.models.architectures import Architecture, Variable, architecture
 from disentanglement.models.batches import batches_of, factor_sizes, num_evaluation_batches
 from disentanglement.models.catalog import objective_of
@@ -41,10 +41,8 @@ class Training:
         spec: TrainSpec,
         data: TrainingData,
         truth: GroundTruth | None = None,
-        *,
-        init: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Weights begin as a function of the spec's seed, or as `init`; the data decides the device.
+        """Weights begin as a function of the spec's seed; the data decides the device.
 
         `truth` says what the images show, for objectives that learn from labels or pairs.
         """
@@ -55,7 +53,7 @@ class Training:
         self._objective = objective_of(spec, factor_sizes(spec, truth))
         networks = architecture(spec.architecture, data.image_shape)
         self._weights = {
-            variable.name: initial_weight(variable, spec.random_seed, init or {}).to(data.device)
+            variable.name: variable.initial(spec.random_seed).to(data.device)
             for variable in all_variables(networks, self._objective)
         }
         self._optimizers = [self._optimizer(networks.variables(), self._objective.variables, spec=spec.optimizer)]
@@ -186,20 +184,6 @@ def all_variables(networks: Architecture, objective: Objective) -> Iterator[Vari
     yield from objective.untrained
     for player in objective.players:
         yield from player.variables
-
-
-def initial_weight(variable: Variable, seed: int, init: Mapping[str, Tensor]) -> Tensor:
-    """A copy of the given weight of this name, else what the seed makes of it.
-
-    Raises:
-        SpecError: the given weight has another shape.
-    """
-    given = init.get(variable.name)
-    if given is None:
-        return variable.initial(seed)
-    if tuple(given.shape) != variable.shape:
-        raise SpecError.of(f"init_from: {variable.name}", str(list(variable.shape)), list(given.shape))
-    return given.detach().clone()
 
 
 @contextmanager
