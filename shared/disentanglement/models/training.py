@@ -36,12 +36,7 @@ from disentanglement.specs.networks import OptimizerSpec
 class Training:
     """One model in training. Raises `NotBuiltYet` for what this release can't train, before any work."""
 
-    def __init__(
-        self,
-        spec: TrainSpec,
-        data: TrainingData,
-        truth: GroundTruth | None = None,
-    ) -> None:
+    def __init__(self, spec: TrainSpec, data: TrainingData, truth: GroundTruth | None = None) -> None:
         """Weights begin as a function of the spec's seed; the data decides the device.
 
         `truth` says what the images show, for objectives that learn from labels or pairs.

@@ -1,4 +1,4 @@
-"""The training loop with a toy objective: a player, variables of its own, one that is not trained, two steps at once."""
+"""The training loop with a toy objective: a player, variables of its own, an untrained one, two steps each time."""
 
 from __future__ import annotations
 

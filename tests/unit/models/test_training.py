@@ -191,8 +191,7 @@ def test_a_state_of_another_model_is_refused(spec: TrainSpec, data: TrainingData
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"precision": "bf16"}, "precision.bf16"),
-        ({"objective": {"beta_tc_vae": {"beta": 4.0}}}, "objective.beta_tc_vae"),
+        ({"optimizer": {"plugin": {"name": "mine:Optimizer"}}}, "optimizer.plugin"),
         (
             {"dataset": {"name": "a", "options": [{"correlated_factors": {"factors": ["x", "y"], "strength": 1.0}}]}},
             "correlated_factors",
