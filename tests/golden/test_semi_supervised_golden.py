@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from disentanglement.models.objectives.mine import mutual_information
 from disentanglement.models.supervision import annealed, normalized, supervised_loss
 from disentanglement.specs.supervision import AnnealerSpec, SupervisedLossSpec
 
@@ -73,3 +74,12 @@ def test_annealers_are_those_of_the_reference(recorded: str) -> None:
     weight = annealed(float(gamma), spec, torch.tensor(step))
     assert weight.dtype == torch.float32
     assert weight.item() == VALUES["annealers"][recorded]
+
+
+def test_the_estimate_of_mutual_information_is_that_of_the_reference() -> None:
+    weights = {"d1_x.kernel": "kernel_x", "d1_x.bias": "bias_x", "d1_y.kernel": "kernel_z", "d1_y.bias": "bias_z"}
+    weights |= {"d2.kernel": "kernel_2", "d2.bias": "bias_2"}
+    stacks = {f"estimator_network.{ours}": array(f"mine_{theirs}")[None] for ours, theirs in weights.items()}
+    x_PB, y_PB = array("mine_x").T, array("mine_z").T
+    estimate_P = mutual_information(x_PB, y_PB, array("mine_permutation")[None], stacks)
+    assert estimate_P.tolist() == pytest.approx([VALUES["mine"]["mi"]], abs=1e-5)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from disentanglement.errors import NotBuiltYet, SpecError
-from disentanglement.models.architectures import Variable, Weights
+from disentanglement.models.layers import Variable, Weights
 from disentanglement.specs.supervision import (
     AnnealerSpec,
     CovSupervision,
