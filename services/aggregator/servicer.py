@@ -57,7 +57,7 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
         project = project_of(request.parent)
         spec = asked_study(request)
         self._driver.check(project, spec.name)
-        plan = await asyncio.to_thread(self._admit, spec)
+        plan = await asyncio.to_thread(self._admit, spec, project)
         cost = await asyncio.to_thread(study_cost, self._store, StudyLedger(self._store, project, spec.name), plan)
         if request.validate_only:
             study = study_pb2.Study(spec=to_proto(spec, study_pb2.StudySpec), plan_digest=plan.digest)
@@ -179,10 +179,10 @@ class AggregatorServicer(pb_grpc.AggregatorServiceServicer):
         async for piece in artifacts.pieces(self._store, request):
             yield piece
 
-    def _admit(self, spec: StudySpec) -> Plan:
+    def _admit(self, spec: StudySpec, project: str) -> Plan:
         if (count := len(training_specs(spec))) > self._max_models:
             raise ResourceExhausted(f"{count} models; this server takes {self._max_models} in one study at most")
-        return admit_study(self._store, spec)
+        return admit_study(self._store, spec, project=project)
 
     def _submit(self, spec: StudySpec, plan: Plan, project: str) -> StudyRecord:
         try:

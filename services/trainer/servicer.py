@@ -66,7 +66,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
         if not request.HasField("spec"):
             raise SpecError.of("spec", "a value (the field is required)", "nothing")
         asked = from_proto(request.spec, TrainSpec, field="spec")
-        spec = await asyncio.to_thread(admit_training, self._store, asked)
+        spec = await asyncio.to_thread(admit_training, self._store, asked, project=project)
         await claim(self._store, project, request)
         job = await self._jobs.submit(WorkItem(0, spec, ()), project=project)
         return pb.CreateTrainingJobResponse(training_job=await self._resources.training_job(job))

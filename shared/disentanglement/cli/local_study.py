@@ -184,7 +184,7 @@ def _expanded(place: Place, study: StudySpec) -> tuple[Store, Plan]:
     from disentanglement.steps.admission import admit_study
 
     store = place.open()
-    return store, admit_study(store, study)
+    return store, admit_study(store, study, project=place.project)
 
 
 def _can_go_on(plan: Plan, committed: set[StepId], failed: set[StepId]) -> bool:

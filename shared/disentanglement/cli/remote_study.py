@@ -159,9 +159,11 @@ def weights_of(study: StudySpec) -> Weights:
     from disentanglement.studies.plan import expand_study, training_specs
     from disentanglement.studies.progress import costs
 
-    digests = {spec.dataset.name: "0" * 64 for spec in training_specs(study).values()}
+    specs = training_specs(study).values()
+    digests = {spec.dataset.name: "0" * 64 for spec in specs}
+    initial = {spec.init_from: f"{spec.cell}.{'a' * 52}" for spec in specs if spec.init_from}
     by_step: dict[str, list[float]] = {step: [] for step in STEPS}
-    for item, cost in costs(expand_study(study, digests).models):
+    for item, cost in costs(expand_study(study, digests, initial).models):
         by_step[item.step].append(cost)
     return {step: sum(values) / max(1, len(values)) for step, values in by_step.items()}
 

@@ -38,6 +38,15 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", help="Optimiser updates; the published studies take 300000")
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="REF",
+            help="Start from the weights of a trained model: STUDY:42, a key's beginning, or a --name",
+            show_default=False,
+        ),
+    ] = None,
     name: Name = None,
     device: DeviceOption = "cpu",
     no_cache: NoCacheOption = False,
@@ -56,6 +65,8 @@ def train(
       disentangle train --dataset dsprites_full --method beta_vae --set beta=4 --seed 0 --steps 10000
 
       disentangle train -d dsprites_full --method beta_vae --set beta=4 --set batch_size=32
+
+      disentangle train -d dsprites_full --method factor_vae --set gamma=10 --init-from my_study:42
     """
     from disentanglement.cli.parameters import assignments, train_spec
     from disentanglement.steps.admission import admit_training
@@ -64,11 +75,13 @@ def train(
     fields: dict[str, Any] = {"random_seed": seed}
     if steps is not None:
         fields["training_steps"] = steps
+    if init_from is not None:
+        fields["init_from"] = init_from
     spec = train_spec(dataset, method, assignments(set_), **fields)
     _check_name(name)
     place = Place.of(store, project)
     opened = place.open()
-    item = WorkItem(0, admit_training(opened, spec), ())
+    item = WorkItem(0, admit_training(opened, spec, project=project), ())
     _run_and_show(place, opened, item, f"training {method} on {dataset}", device, no_cache, name, as_json)
 
 

@@ -47,7 +47,7 @@ def expanded(resource: StudyResource, store: Store, *, project: str, now: dateti
         if standing is not None and standing[0].spec == canonical(study):
             plan = standing[1]
         else:
-            plan = admit_study(store, study, pinned=_data_of(standing, study))
+            plan = admit_study(store, study, pinned=_data_of(standing, study), project=project)
     except SpecError as error:
         raise SpecError(map(_in_resource, error.violations)) from error
     submit_study(store, study, plan, project=project, now=now, replace=True)

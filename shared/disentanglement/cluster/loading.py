@@ -18,7 +18,13 @@ from disentanglement.cluster.observation import StudyObservation
 from disentanglement.cluster.pools import Pools, parse_pools
 from disentanglement.cluster.resource import StudyResource
 from disentanglement.cluster.wanted import Wanted
-from disentanglement.errors import DisentanglementError, NotBuiltYet, SpecError
+from disentanglement.errors import (
+    ArtifactNotFound,
+    DisentanglementError,
+    NotBuiltYet,
+    SpecError,
+    StepNotCommitted,
+)
 from disentanglement.specs import STEPS, Step
 from disentanglement.steps.one_shot import other_contracts
 from disentanglement.storage.store import Store
@@ -213,3 +219,5 @@ def _plan(resource: StudyResource, sources: Sources, project: str) -> Plan:
     except SpecError as error:
         is_data = any(violation.field.startswith("dataset") for violation in error.violations)
         raise Refused("DataSetMissing" if is_data else "InvalidSpec", error) from error
+    except (ArtifactNotFound, StepNotCommitted) as error:
+        raise Refused("InitialModelMissing", error) from error

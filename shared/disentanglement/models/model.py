@@ -33,7 +33,7 @@ class Model:
         check_same_tensors({variable.name: variable.placeholder() for variable in networks.variables()}, weights)
         self.spec = spec
         self.networks = Networks(networks, {name: w.detach().to(device) for name, w in weights.items()})
-        self._image_shape = image_shape
+        self.image_shape = image_shape
         self._device = torch.device(device)
         self._activation = activation_of(spec.reconstruction)
 
@@ -50,8 +50,8 @@ class Model:
 
     def encode(self, images_BHWC: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and log-variance `[B, Z]` of images in [0, 1]. Raises `ValueError` for another image shape."""
-        if images_BHWC.shape[1:] != self._image_shape:
-            raise ValueError(f"images: wanted [B, *{self._image_shape}], got {images_BHWC.shape}")
+        if images_BHWC.shape[1:] != self.image_shape:
+            raise ValueError(f"images: wanted [B, *{self.image_shape}], got {images_BHWC.shape}")
         with torch.inference_mode():
             posterior = self.networks.encode(self._tensor(images_BHWC))
         return posterior.mean_BZ.cpu().numpy(), posterior.logvar_BZ.cpu().numpy()

@@ -84,11 +84,14 @@ def step_key(spec: StepSpec, upstream: Sequence[StepKey] = (), *, identity: Step
     """The key of a resolved spec given the keys of the steps before it, and its identity where it is known.
 
     Raises:
-        SpecError: a training spec whose data set has no digest yet.
+        SpecError: a training spec whose data set has no digest yet, or that names a model in another way than by its
+            step key.
     """
     if isinstance(spec, TrainSpec):
         if not spec.dataset.digest:
             raise SpecError.of("dataset.digest", "the digest of the arrays, resolved before keys are made", "none")
+        if spec.init_from and KEY_PATTERN.fullmatch(spec.init_from) is None:
+            raise SpecError.of("init_from", "a step key, resolved before keys are made", spec.init_from)
         dataset, method = spec.dataset.name, spec.objective.method
     else:
         dataset, method = upstream[0].dataset, upstream[0].method

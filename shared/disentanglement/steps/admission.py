@@ -1,4 +1,4 @@
-"""What is checked of a request before anything is written: the data is there, and this release does what is asked."""
+"""What is checked of a request before anything is written: its inputs are there, and this release can do it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,41 @@ from collections.abc import Iterable, Mapping
 from disentanglement.errors import SpecError
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, StepSpec, StudySpec, TrainSpec
 from disentanglement.steps.support import require
+from disentanglement.steps.warm_start import check_initial, initial_keys
 from disentanglement.storage.data_sets import data_set_digests, find_data_set
 from disentanglement.storage.store import Store
 from disentanglement.studies.plan import Plan, expand_study, resolved, training_specs
 
+DEFAULT_PROJECT = "default"
 
-def admit_training(store: Store, spec: TrainSpec) -> TrainSpec:
-    """The spec with its data digest resolved.
+
+def admit_training(store: Store, spec: TrainSpec, *, project: str = DEFAULT_PROJECT) -> TrainSpec:
+    """The spec with its data digest resolved, and the step key of the model that it starts from: `project` is where
+    that one may be called by a name or by its number in a study.
 
     Raises:
-        SpecError: its data set is not in the store.
+        SpecError: its data set is not in the store, or it can't start from the model in `init_from`.
+        ArtifactNotFound, StepNotCommitted: there is no such model, or it is not trained yet.
         NotBuiltYet: something that this release does not train.
     """
-    complete = resolved(spec, data_set_digests(store, [spec.dataset.name]))
+    initial = initial_keys(store, [spec], project=project)
+    complete = resolved(spec, data_set_digests(store, [spec.dataset.name]), initial)
     _check_data([complete], store)
     require([complete])
+    check_initial(store, [complete])
     return complete
 
 
-def admit_study(store: Store, study: StudySpec, *, pinned: Mapping[str, str] | None = None) -> Plan:
+def admit_study(
+    store: Store, study: StudySpec, *, pinned: Mapping[str, str] | None = None, project: str = DEFAULT_PROJECT
+) -> Plan:
     """The plan of a study that this release can work off. Data sets are of the digests in `pinned`, else the best ones
     that the store holds.
 
     Raises:
-        SpecError: an invalid combination, or a data set that is not in the store.
+        SpecError: an invalid combination, a data set that is not in the store, or a model in `init_from` that can't be
+            started from.
+        ArtifactNotFound, StepNotCommitted: there is no such model, or it is not trained yet.
         NotBuiltYet: with the list of everything that this release does not do.
     """
     specs = training_specs(study).values()
@@ -40,8 +51,9 @@ def admit_study(store: Store, study: StudySpec, *, pinned: Mapping[str, str] | N
     if lacking := [name for name in names if name not in digests]:
         imports = "; ".join(f"disentangle data import {name}" for name in lacking)
         raise SpecError.of("dataset.name", f"data sets that the store holds ({imports})", ", ".join(lacking))
-    plan = expand_study(study, digests)
+    plan = expand_study(study, digests, initial_keys(store, specs, project=project))
     _check_data((model.train for model in plan.models), store)
+    check_initial(store, (model.train for model in plan.models))
     return plan
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from disentanglement.errors import Interrupted
+from disentanglement.models.computation import computation
 from disentanglement.models.data import TrainingData
 from disentanglement.models.devices import usable_device
 from disentanglement.models.encoding import encode_all
@@ -13,6 +14,7 @@ from disentanglement.models.threads import contract_threads
 from disentanglement.specs import TrainSpec, parse_spec
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.progress import Progress
+from disentanglement.steps.representations import ExtractedCodes
 from disentanglement.steps.train import WEIGHTS
 from disentanglement.storage.cache import Cache
 from disentanglement.storage.codes import codes_digest, put_codes
@@ -25,8 +27,8 @@ IMAGES_PER_REPORT = 4096
 """A multiple of the batch size."""
 
 
-def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext) -> str:
-    """Encodes the whole data set of a committed model and stores the codes, unless codes are stored; their digest.
+def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext) -> ExtractedCodes:
+    """Encodes the whole data set of a committed model and stores the codes, unless codes are stored.
 
     To compare (`context.recompute`), the digest is that of what was computed here, whatever is stored.
 
@@ -42,6 +44,7 @@ def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext
     model = Model.from_bytes(spec, weights, image_shape=data.image_shape, device=device)
     mean_PZ, logvar_PZ = (np.empty((len(data), spec.architecture.num_latent), np.float32) for _ in range(2))
     with contract_threads():
+        circumstances = computation(device)
         for batch in encode_all(model.networks, data):
             stop = batch.start + len(batch.mean_BZ)
             mean_PZ[batch.start : stop], logvar_PZ[batch.start : stop] = batch.mean_BZ, batch.logvar_BZ
@@ -50,4 +53,5 @@ def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext
                 if context.should_stop():
                     raise Interrupted("stopped while extracting codes: run it again")
     standing = put_codes(context.store, key, mean_PZ, logvar_PZ)
-    return codes_digest(mean_PZ, logvar_PZ) if context.recompute else standing.content_digest
+    digest = codes_digest(mean_PZ, logvar_PZ) if context.recompute else standing.content_digest
+    return ExtractedCodes(digest, circumstances)

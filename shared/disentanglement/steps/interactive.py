@@ -9,17 +9,16 @@ from pathlib import Path
 from disentanglement.errors import StepNotCommitted
 from disentanglement.models.model import Model
 from disentanglement.specs import StepKey, TrainSpec, parse_spec, step_key
+from disentanglement.steps.admission import admit_training
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.progress import Report, silent
-from disentanglement.steps.support import require
 from disentanglement.steps.train import WEIGHTS
 from disentanglement.steps.train import train as train_step
 from disentanglement.storage.cache import Cache
 from disentanglement.storage.commit import committed
-from disentanglement.storage.data_sets import data_set_digests, open_data_set
+from disentanglement.storage.data_sets import open_data_set
 from disentanglement.storage.settings import cache_directory, default_store, open_store
 from disentanglement.storage.store import Store, get_checked
-from disentanglement.studies.plan import resolved
 from disentanglement.studies.references import resolve
 
 DEFAULT_PROJECT = "default"
@@ -42,8 +41,7 @@ def train(
     """
     parsed = spec if isinstance(spec, TrainSpec) else parse_spec(TrainSpec, spec)
     context = _context(store, device, report)
-    require([parsed])
-    complete = resolved(parsed, data_set_digests(context.store, [parsed.dataset.name]))
+    complete = admit_training(context.store, parsed)
     train_step(complete, context)
     return load_model(context.store, step_key(complete), cache=context.cache, device=device)
 

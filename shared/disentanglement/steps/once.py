@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -19,10 +14,9 @@ from disentanglement.specs import THREADS_PER_STEP, StepKey, StepSpec, canonical
 from disentanglement.specs.canonical import contract_version, step_of
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
+from disentanglement.steps.provenance import surroundings
 from disentanglement.storage.commit import Attempt, commit, committed, compare
 from disentanglement.storage.manifests import Manifest
-
-PACKAGES = ("disentanglement", "numpy", "scipy", "scikit-learn", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +68,7 @@ def _manifest(
     context.keep_log(attempt, None)
     provenance = {
         **computed.provenance,
-        "device": context.device,
-        "threads": THREADS_PER_STEP,
-        "versions": versions(),
-        "machine": machine(),
+        **surroundings(context.device),
         "started_at": started.isoformat(),
         "finished_at": datetime.now(UTC).isoformat(),
         "wall_time_s": round(time.monotonic() - clock, 3),
@@ -90,28 +81,3 @@ def _manifest(
         results=computed.results,
         provenance=provenance,
     )
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of what computes, by package."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    if image := os.environ.get("DISENTANGLEMENT_IMAGE"):
-        found["image"] = image
-    return found
-
-
-@cache
-def machine() -> str:
-    """The processor: sums in another order on another one."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{platform.machine()} {model}".strip()

@@ -7,6 +7,7 @@ from disentanglement.specs import PostprocessSpec, StepKey, TrainSpec, parse_spe
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.once import Computed, compute_once
+from disentanglement.steps.representations import ExtractedCodes
 from disentanglement.storage.codes import find_codes
 from disentanglement.storage.commit import Attempt, committed
 from disentanglement.storage.keys import CodesManifestKey
@@ -27,9 +28,8 @@ def postprocess(spec: PostprocessSpec, train_key: StepKey, context: StepContext)
     trained = committed(context.store, "train", train_key)
     if trained is None:
         raise StepNotCommitted(f"the model {train_key} is not trained yet")
-    codes = codes_key(trained)
-    codes_digest = _codes_digest(codes, trained, context)
-    return compute_once(spec, [train_key], context, lambda attempt: _computed(attempt, codes_digest, trained))
+    made = _codes(codes_key(trained), trained, context)
+    return compute_once(spec, [train_key], context, lambda attempt: _computed(attempt, made, trained))
 
 
 def codes_key(trained: Manifest) -> CodesManifestKey:
@@ -38,17 +38,18 @@ def codes_key(trained: Manifest) -> CodesManifestKey:
     return CodesManifestKey(trained.key.step_key, spec.dataset.digest)
 
 
-def _codes_digest(key: CodesManifestKey, trained: Manifest, context: StepContext) -> str:
+def _codes(key: CodesManifestKey, trained: Manifest, context: StepContext) -> ExtractedCodes:
     standing = find_codes(context.store, key)
     if standing is not None and not context.recompute:
-        return standing.content_digest
+        return ExtractedCodes(standing.content_digest)
     from disentanglement.steps.extract import extract_codes  # needs torch
 
     return extract_codes(key, trained, context)
 
 
-def _computed(attempt: Attempt, codes_digest: str, trained: Manifest) -> Computed:
-    return Computed(tensors={"codes": codes_digest}, provenance={"codes": codes_digest, **lineage(trained)})
+def _computed(attempt: Attempt, codes: ExtractedCodes, trained: Manifest) -> Computed:
+    made = {"codes": codes.digest, **({"computation": codes.computation} if codes.computation else {})}
+    return Computed(tensors={"codes": codes.digest}, provenance={**made, **lineage(trained)})
 
 
 def lineage(trained: Manifest) -> dict[str, object]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from disentanglement.specs import StepKey, TrainSpec, parse_spec
 from disentanglement.storage.codes import find_codes
 from disentanglement.storage.commit import committed
@@ -9,6 +12,14 @@ from disentanglement.storage.keys import CodesManifestKey
 from disentanglement.storage.manifests import Manifest
 from disentanglement.storage.store import Store
 from disentanglement.studies.pending import WorkItem
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractedCodes:
+    """The digest of a model's codes, and how they were computed where this step did it."""
+
+    digest: str
+    computation: Mapping[str, object] = field(default_factory=dict)
 
 
 def train_spec_of(extracted: Manifest) -> TrainSpec:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from disentanglement.errors import Interrupted
+from disentanglement.models.computation import computation
 from disentanglement.models.data import TrainingData
 from disentanglement.models.devices import usable_device
 from disentanglement.models.threads import contract_threads
@@ -14,11 +15,12 @@ from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
 from disentanglement.specs import TrainSpec
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.history import History
+from disentanglement.steps.initial_weights import initial_provenance, initial_weights, start_from
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.once import Computed, compute_once
 from disentanglement.steps.progress import Progress
 from disentanglement.storage.cache import Cache
-from disentanglement.storage.checkpoints import latest_checkpoint, put_checkpoint
+from disentanglement.storage.checkpoints import Checkpoint, latest_checkpoint, put_checkpoint
 from disentanglement.storage.commit import Attempt
 from disentanglement.storage.data_sets import open_data_set
 from disentanglement.storage.manifests import tensor_digest
@@ -56,14 +58,19 @@ class _TrainStep:
         device = usable_device(context.device)
         data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
         self._card = data_set.card
-        self._training = Training(spec, TrainingData(data_set.images.stored, device=device), data_set)
+        self._device = device
+        data = TrainingData(data_set.images.stored, device=device)
+        checkpoint = None if context.recompute else latest_checkpoint(attempt.store, "train", attempt.step_key)
+        self._training = Training(spec, data, data_set)
         self._history = History()
         self._saved_step, self._saved_at = 0, time.monotonic()
+        if checkpoint is not None:  # it goes on whatever has become of the model that the training started from
+            self._resume(checkpoint)
+        else:
+            start_from(self._training, initial_weights(spec, context.store, data.image_shape))
 
     def run(self) -> Computed:
         """Trains to the last step, evaluates, writes the weights."""
-        if not self._context.recompute:
-            self._resume()
         while self._training.step < self._training.num_steps:
             self._advance()
         self._save_if(lambda: self._saved_step < self._training.step)
@@ -104,10 +111,7 @@ class _TrainStep:
         self._context.keep_log(self._attempt, None)
         self._saved_step, self._saved_at = self._training.step, time.monotonic()
 
-    def _resume(self) -> None:
-        checkpoint = latest_checkpoint(self._attempt.store, "train", self._attempt.step_key)
-        if checkpoint is None:
-            return
+    def _resume(self, checkpoint: Checkpoint) -> None:
         self._training.restore(tensors_from_bytes(checkpoint.contents[STATE]))
         self._history = History.from_json(checkpoint.contents["history.json"])
         self._saved_step = checkpoint.position
@@ -121,4 +125,6 @@ class _TrainStep:
         self._attempt.put(HISTORY, self._history.to_parquet())
         digests = {name: tensor_digest(tensor.cpu().numpy()) for name, tensor in weights.items()}
         data = {"name": self._card.name, "digest": self._card.digest, "origin": str(self._card.origin)}
-        return Computed(results=results, tensors=digests, provenance={"data": data})
+        circumstances = computation(self._device, precision=self._spec.precision)
+        known = {"data": data, **initial_provenance(self._spec, self._context.store), "computation": circumstances}
+        return Computed(results=results, tensors=digests, provenance=known)

@@ -23,8 +23,9 @@ _NON_FINITE: Mapping[str, float] = {"nan": math.nan, "inf": math.inf, "-inf": -m
 TIMES = frozenset({"wall_time_s", "started_at", "finished_at"})
 """The fields of a provenance that differ between two equal runs."""
 
-MADE: Mapping[Step, frozenset[str]] = {"postprocess": frozenset({"codes"})}
-"""The fields of a provenance that a step computes itself: what it made, not what it was given."""
+MADE: Mapping[Step, frozenset[str]] = {"postprocess": frozenset({"codes", "computation"})}
+"""The fields of a provenance that a step computes itself: what it made, not what it was given. How codes were computed
+stands in the commit whose step extracted them, and in no other that found them."""
 
 
 class Record(BaseModel):

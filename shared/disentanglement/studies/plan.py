@@ -191,8 +191,8 @@ def training_specs(study: StudySpec) -> dict[int, TrainSpec]:
     }
 
 
-def expand_study(study: StudySpec, digests: Mapping[str, str]) -> Plan:
-    """The plan of a study, given the digest of each data set's arrays.
+def expand_study(study: StudySpec, digests: Mapping[str, str], initial: Mapping[str, str] | None = None) -> Plan:
+    """The plan of a study, given the digest of each data set's arrays, and the step key of each model to start from.
 
     Raises:
         SpecError: an invalid combination, or a data set without a digest.
@@ -201,24 +201,28 @@ def expand_study(study: StudySpec, digests: Mapping[str, str]) -> Plan:
     evaluations = evaluations_of(study)
     rows: dict[str, list[tuple[int, TrainSpec]]] = {}
     for number, spec in training_specs(study).items():
-        rows.setdefault(spec.cell, []).append((number, resolved(spec, digests)))
+        rows.setdefault(spec.cell, []).append((number, resolved(spec, digests, initial)))
     cells = {cell: _cell(study, cell, models, evaluations) for cell, models in rows.items()}
     return Plan(study.name, cells)
 
 
-def resolved(spec: TrainSpec, digests: Mapping[str, str]) -> TrainSpec:
-    """The spec with the digest of its data set filled in.
+def resolved(spec: TrainSpec, digests: Mapping[str, str], initial: Mapping[str, str] | None = None) -> TrainSpec:
+    """The spec with the digest of its data set filled in, and the step key of the model that it starts from: `initial`
+    has the keys of what people write for models.
 
     Raises:
         SpecError: no digest is known, or another one is asked for than the store holds.
     """
-    name, asked = spec.dataset.name, spec.dataset.digest
-    if asked:
-        return spec
-    if name not in digests:
-        raise SpecError.of("dataset.name", f"a data set that the store holds (`disentangle data import {name}`)", name)
-    dataset = DatasetSpec(name=name, digest=digests[name], options=spec.dataset.options)
-    return spec.model_copy(update={"dataset": dataset})  # valid parts: not validated again, thousands of times
+    changes: dict[str, Any] = {}
+    if key := (initial or {}).get(spec.init_from):
+        changes["init_from"] = key
+    name = spec.dataset.name
+    if not spec.dataset.digest:
+        if name not in digests:
+            wanted = f"a data set that the store holds (`disentangle data import {name}`)"
+            raise SpecError.of("dataset.name", wanted, name)
+        changes["dataset"] = DatasetSpec(name=name, digest=digests[name], options=spec.dataset.options)
+    return spec.model_copy(update=changes)  # valid parts: not validated again, thousands of times
 
 
 def _paths(changes: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What people type for a step: a key or its beginning, `STUDY:42`, `STUDY:42/mean`, or a name given before."""
+"""What people type for a step: a key or its beginning, `STUDY:42`, `STUDY:42/mean`, a name given before, or the name
+that a service gives to a model (`projects/p/studies/s/models/42`, `projects/p/trainingJobs/KEY`)."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 
 from disentanglement.errors import ArtifactNotFound, SpecError
 from disentanglement.specs import Step, StepKey
+from disentanglement.specs.canonical import KEY_PATTERN
 from disentanglement.storage.commit import list_committed
 from disentanglement.storage.keys import NameKey
 from disentanglement.storage.manifests import Record
@@ -14,6 +16,8 @@ from disentanglement.studies.plan import PlannedModel
 from disentanglement.studies.records import load_plan, load_study
 
 IN_STUDY = re.compile(r"(?P<study>[a-z][a-z0-9_]*):(?P<number>\d{1,9})(?:/(?P<representation>[a-z][a-z0-9_]*))?")
+MODEL_RESOURCE = re.compile(r"projects/(?P<project>[^/]+)/studies/(?P<study>[^/]+)/models/(?P<number>\d{1,9})")
+JOB_RESOURCE = re.compile(r"projects/[^/]+/trainingJobs/(?P<key>[^/]+)")
 NAME = re.compile(r"[A-Za-z0-9_](?:\.?[A-Za-z0-9_-])*")
 SHOWN = 5
 
@@ -45,11 +49,20 @@ def resolve(store: Store, project: str, text: str, step: Step) -> StepKey:
     """
     if (match := IN_STUDY.fullmatch(text)) is not None:
         return _in_study(store, project, step, text, **match.groupdict())
+    if (match := MODEL_RESOURCE.fullmatch(text)) is not None:
+        return _in_study(store, match["project"], step, text, match["study"], match["number"], None)
+    if (match := JOB_RESOURCE.fullmatch(text)) is not None:
+        return _in_job(store, step, text, match["key"])
     if (named := _named(store, project, text)) is not None:
         if named.step != step:
             raise SpecError.of("reference", f"a {step} step", f"{text}, which names a {named.step} step")
         return StepKey.parse(named.step_key)
     return _by_beginning(store, text, step)
+
+
+def is_step_key(text: str) -> bool:
+    """Whether a reference is a whole step key: it means one step, in any store."""
+    return re.fullmatch(KEY_PATTERN, text) is not None
 
 
 def _in_study(
@@ -61,6 +74,12 @@ def _in_study(
     if step == "postprocess":
         return _representation_of(model, text, representation)
     raise SpecError.of("reference", f"the reference of a {step} step", text)
+
+
+def _in_job(store: Store, step: Step, text: str, key: str) -> StepKey:
+    if step != "train":
+        raise SpecError.of("reference", f"the reference of a {step} step", text)
+    return StepKey.parse(key) if is_step_key(key) else _by_beginning(store, key, step)
 
 
 def _representation_of(model: PlannedModel, text: str, representation: str | None) -> StepKey:

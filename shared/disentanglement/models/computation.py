@@ -1,0 +1,71 @@
+"""How PyTorch computes: what can change the last digits of a result, beside the spec and the versions.
+
+It is recorded with every result that PyTorch computed, so that two results which differ can be told apart: equal
+circumstances and other numbers are a defect, other circumstances are a reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from disentanglement.models.devices import driver
+
+Circumstances = dict[str, object]
+"""Strict JSON."""
+
+
+def computation(device: torch.device, *, precision: str = "fp32", engine: str = "") -> Circumstances:
+    """Circumstances of what is computed now on this device.
+
+    `precision` is the spec's, `engine` the way in which models were trained together (`in_turn`, `stacked`). Ask while
+    the switches are as they are during the computation.
+    """
+    found: Circumstances = {
+        "precision": precision,
+        "device_name": device_name(device),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": cpu_capability(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
+        "mkl": torch.backends.mkl.is_available(),
+    }
+    if engine:
+        found["engine"] = engine
+    return found | (_cuda(device) if device.type == "cuda" else {})
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _processor() if device.type == "cpu" else str(device)
+
+
+def cpu_capability() -> str:
+    """The instructions that PyTorch's own kernels use here: `AVX2`, `AVX512`, `DEFAULT`, ..."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def _cuda(device: torch.device) -> Circumstances:
+    cudnn = torch.backends.cudnn
+    return {
+        "cuda": torch.version.cuda or "none",
+        "cudnn": cudnn.version() if cudnn.is_available() else None,
+        "driver": driver(),
+        "compute_capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_cudnn": cudnn.allow_tf32,
+        "cudnn_deterministic": cudnn.deterministic,
+        "cudnn_benchmark": cudnn.benchmark,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "cpu"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "cpu")
