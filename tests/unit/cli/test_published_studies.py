@@ -34,8 +34,8 @@ def test_a_smoke_test_has_the_same_model_under_every_number(run: Any) -> None:
 
 
 def test_what_is_missing_is_listed_whole_before_anything_runs(run: Any) -> None:
-    ended = run("study", "run", "unsupervised_study_v1", "--models", "0,300")
-    assert "objective.factor_vae" in ended.err
+    ended = run("study", "run", "unsupervised_study_v1", "--models", "0,1800")
+    assert "dataset.color_dsprites" in ended.err
     assert "metric.unsupervised_metrics" in ended.err
     assert "--metrics" in ended.err
 
