@@ -8,6 +8,7 @@ wrong method.
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -135,3 +136,11 @@ class Plugin(Spec):
     """Keyword arguments, as JSON."""
     source_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """sha256 of the source, filled in at submission."""
+
+    @property
+    def word(self) -> str:
+        """What cells and tables call it: `my_package.losses:SmoothVae` is `plugin_smooth_vae`."""
+        _, _, last = self.name.rpartition(":")
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", last.rpartition(".")[2])
+        plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+        return f"plugin_{plain[:50]}".strip("_")
