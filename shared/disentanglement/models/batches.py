@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from disentanglement.datasets.ground_truth import GroundTruth
-from disentanglement.errors import NotBuiltYet
 from disentanglement.models.data import TrainingData
+from disentanglement.models.labelled_data import LabelledBatches, LabelledSample, num_validation_batches
 from disentanglement.models.objectives.protocol import Batch
+from disentanglement.models.paired_data import PairedBatches
 from disentanglement.models.streams import Streams
 from disentanglement.specs import TrainSpec
 
@@ -39,20 +40,32 @@ def batches_of(
     """The batches that a spec's objective learns from, or is evaluated on.
 
     Raises:
-        NotBuiltYet: labels and pairs.
+        SpecError: labels or pairs that do not fit the factors.
+        NotBuiltYet: labels of a plugin.
     """
     if spec.labelled is not None:
-        raise NotBuiltYet("labelled")
+        return LabelledBatches(
+            data, known(truth), spec.labelled, streams, batch_size=spec.batch_size, evaluation=evaluation
+        )
     if spec.pairs is not None:
-        raise NotBuiltYet("pairs")
+        return PairedBatches(
+            data, known(truth), spec.pairs, batch_size=spec.batch_size, seed=spec.random_seed, evaluation=evaluation
+        )
     return ImageBatches(data, streams)
 
 
+def known(truth: GroundTruth | None) -> GroundTruth:
+    """The ground truth. Raises `ValueError` where there is none, as images alone teach nothing about factors."""
+    if truth is None:
+        raise ValueError("labels and pairs need the ground truth of the data set")
+    return truth
+
+
 def factor_sizes(spec: TrainSpec, truth: GroundTruth | None) -> tuple[int, ...]:
-    """Numbers of values of the labelled factors; none where the objective sees no labels."""
-    return ()
+    """Numbers of values of the labels; none where the objective sees no labels."""
+    return () if spec.labelled is None else LabelledSample.draw(known(truth), spec.labelled).sizes
 
 
 def num_evaluation_batches(spec: TrainSpec) -> int:
     """How many batches a trained model is evaluated on."""
-    return spec.eval_steps
+    return spec.eval_steps if spec.labelled is None else num_validation_batches(spec.labelled)

@@ -11,8 +11,12 @@ from disentanglement.models.objectives.beta_tc_vae import BetaTcVae
 from disentanglement.models.objectives.beta_vae import BetaVae
 from disentanglement.models.objectives.dip_vae import DipVae
 from disentanglement.models.objectives.factor_vae import FactorVae
+from disentanglement.models.objectives.mine import S2MineVae
 from disentanglement.models.objectives.protocol import Objective
+from disentanglement.models.objectives.semi_supervised import SemiSupervised
+from disentanglement.models.objectives.supervised import Supervised
 from disentanglement.models.objectives.unsupervised import Regularizer, Unsupervised
+from disentanglement.models.objectives.weak import weakly_supervised
 from disentanglement.models.reconstruction import reconstruction_loss
 from disentanglement.specs import TrainSpec
 
@@ -25,7 +29,17 @@ REGULARIZERS: dict[str, Callable[[Any, int], Regularizer]] = {
 }
 """Unsupervised objectives by the member of `ObjectiveSpec`; each takes (its spec, the number of latents)."""
 
-OBJECTIVES: dict[str, Callable[[TrainSpec, tuple[int, ...]], Objective]] = {}
+OBJECTIVES: dict[str, Callable[[TrainSpec, tuple[int, ...]], Objective]] = {
+    "supervised": Supervised.of,
+    "s2_vae": SemiSupervised.of,
+    "s2_dip_vae": SemiSupervised.of,
+    "s2_beta_tc_vae": SemiSupervised.of,
+    "s2_factor_vae": SemiSupervised.of,
+    "s2_factor_vae_corrected": SemiSupervised.of,
+    "s2_mine_vae": S2MineVae.of,
+    "group_vae": lambda spec, _: weakly_supervised(spec),
+    "mlvae": lambda spec, _: weakly_supervised(spec),
+}
 """All others; each takes (the training's spec, the sizes of the labelled factors)."""
 
 

@@ -31,6 +31,8 @@ class Stream(IntEnum):
     EVALUATION_ROWS = 6
     EVALUATION_LATENT = 7
     EVALUATION_PERMUTATION = 8
+    PAIRS = 9
+    EVALUATION_PAIRS = 10
 
 
 def generator(seed: int, stream: Stream, counter: int, *, draw: int = 0) -> np.random.Generator:

@@ -12,7 +12,7 @@ from disentanglement.errors import NotBuiltYet
 from disentanglement.metrics.catalog import METRICS
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, StepSpec, TrainSpec
 
-OBJECTIVES = frozenset({"beta_vae", "annealed_vae", "factor_vae", "dip_vae", "beta_tc_vae"})
+OBJECTIVES = frozenset({"beta_vae", "annealed_vae", "factor_vae", "dip_vae", "beta_tc_vae", "group_vae", "mlvae"})
 ENCODERS = frozenset({"conv_encoder"})
 DECODERS = frozenset({"deconv_decoder"})
 RECONSTRUCTIONS = frozenset({"bernoulli_loss", "l2_loss"})

@@ -19,7 +19,8 @@ from disentanglement.models.architectures import Variable
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
 from disentanglement.models.posterior import Posterior
-from disentanglement.models.reconstruction import ReconstructionLoss
+from disentanglement.models.reconstruction import ReconstructionLoss, reconstruction_loss
+from disentanglement.specs import TrainSpec
 from disentanglement.specs.objectives import GroupVae as GroupVaeSpec
 from disentanglement.specs.objectives import Mlvae as MlvaeSpec
 
@@ -59,6 +60,13 @@ class WeaklySupervised:
             return changed_by_label(changed_B, first.mean_BZ.shape[1])
         with torch.no_grad():
             return changed_by_threshold(divergence(first, second))
+
+
+def weakly_supervised(spec: TrainSpec) -> WeaklySupervised:
+    """The objective of a training whose spec names `group_vae` or `mlvae`."""
+    parameters = spec.objective.group_vae or spec.objective.mlvae
+    assert parameters is not None, spec.objective.word
+    return WeaklySupervised(parameters, reconstruction_loss(spec.reconstruction))
 
 
 def halves(stacked: Posterior) -> tuple[Posterior, Posterior]:
