@@ -54,7 +54,7 @@ def test_it_is_affine_in_beta(batch: LatentBatch) -> None:
     assert at[0] + at[2] == approx(2 * at[1], rel=1e-9, abs=1e-9)
 
 
-def test_codes_that_are_rotated_into_each_other_correlate_more() -> None:
+def test_latents_that_move_together_cost_more() -> None:
     # Means on a diagonal line, or the same marginals shuffled apart: the divergence is the same, the regularizer less.
     rng, line = np.random.default_rng(0), np.linspace(-2, 2, 64)
     noise, logvars = rng.standard_normal((64, 2)), np.full((64, 2), -3.0)
