@@ -15,6 +15,7 @@ from disentanglement.cli import (
     data,
     demo,
     metrics,
+    model_export,
     models,
     results,
     score,
@@ -90,6 +91,8 @@ study.app.command("why")(cluster_commands.why)
 study.app.command("logs")(cluster_commands.logs)
 app.add_typer(study.app, name="study", rich_help_panel=STUDIES)
 app.add_typer(results.app, name="results", rich_help_panel=STUDIES)
+models.app.command("export")(model_export.export)
+models.app.command("tensorboard")(model_export.tensorboard)
 app.add_typer(models.app, name="models", rich_help_panel=STUDIES)
 app.command("train", rich_help_panel=SINGLE)(step.train)
 app.command("postprocess", rich_help_panel=SINGLE)(step.postprocess)

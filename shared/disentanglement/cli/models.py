@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from disentanglement.specs import StepKey
     from disentanglement.storage.store import Store
 
-app = typer.Typer(no_args_is_help=True, help="List and show trained models.")
+app = typer.Typer(no_args_is_help=True, help="List, show and export trained models.")
 
 
 @app.command("list")

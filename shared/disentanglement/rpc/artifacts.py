@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import io
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from disentanglement.errors import ArtifactNotFound, CorruptArtifact, SpecError, StepNotCommitted
@@ -20,12 +21,16 @@ from disentanglement.rpc.names import (
 from disentanglement.rpc.references import planned_model
 from disentanglement.rpc.resources import read_manifest
 from disentanglement.specs import STEPS, Step, StepKey
+from disentanglement.storage.data_sets import find_data_set
 from disentanglement.storage.jobs import get_job
 from disentanglement.storage.keys import ManifestKey
-from disentanglement.storage.manifests import Manifest
-from disentanglement.storage.store import Store
+from disentanglement.storage.manifests import FileRecord, Manifest, file_record
+from disentanglement.storage.store import Store, measure
 from disentanglement.v1 import aggregator_service_pb2 as pb
 from disentanglement.v1 import job_pb2
+
+WITH_EVERY_STEP = ("manifest.json", "data_card.json")
+"""What can be had of every step beside its files: the commit itself, and the card of the data that it learned from."""
 
 
 async def pieces(store: Store, request: pb.DownloadArtifactRequest) -> AsyncIterator[pb.DownloadArtifactResponse]:
@@ -36,15 +41,12 @@ async def pieces(store: Store, request: pb.DownloadArtifactRequest) -> AsyncIter
         CorruptArtifact: the file is not what was committed; said at its end.
     """
     manifest = await asyncio.to_thread(find_step, store, request)
-    record = manifest.files.get(request.file)
-    if record is None:
-        there = ", ".join(sorted(manifest.files)) or "no files"
-        raise ArtifactNotFound(f"{manifest.step} {manifest.step_key} has no file {request.file[:100]!r}, but {there}")
+    record, opened = await asyncio.to_thread(_opened, store, manifest, request.file)
     if request.offset > record.size:
         raise SpecError.of("offset", f"0 to {record.size}", request.offset)
     description = job_pb2.ArtifactFile(file=request.file, size_bytes=record.size, sha256=record.sha256)
     yield pb.DownloadArtifactResponse(file=description)
-    stream = await asyncio.to_thread(store.open, manifest.file_key(request.file))
+    stream = await asyncio.to_thread(opened)
     sha256 = hashlib.sha256()
     try:
         async for start, chunk in _chunks(stream):
@@ -54,7 +56,31 @@ async def pieces(store: Store, request: pb.DownloadArtifactRequest) -> AsyncIter
     finally:
         await asyncio.to_thread(stream.close)
     if sha256.hexdigest() != record.sha256:
-        raise CorruptArtifact(f"{manifest.file_key(request.file)}: its bytes have another digest than was committed")
+        raise CorruptArtifact(f"{manifest.step_key}: {request.file} has another digest than was committed")
+
+
+def _opened(store: Store, manifest: Manifest, file: str) -> tuple[FileRecord, Callable[[], Any]]:
+    """What a file of a step is, and a way to read it: one that the manifest names, the manifest, or the data card."""
+    if (record := manifest.files.get(file)) is not None:
+        return record, lambda: store.open(manifest.file_key(file))
+    match file:
+        case "manifest.json":
+            content = manifest.to_bytes()
+        case "data_card.json":
+            content = _data_card(store, manifest)
+        case _:
+            there = ", ".join((*sorted(manifest.files), *WITH_EVERY_STEP))
+            raise ArtifactNotFound(f"{manifest.step} {manifest.step_key} has no file {file[:100]!r}, but {there}")
+    return file_record(measure(content)), lambda: io.BytesIO(content)
+
+
+def _data_card(store: Store, manifest: Manifest) -> bytes:
+    data = manifest.provenance.get("data")
+    known = data if isinstance(data, dict) else {}
+    card = find_data_set(store, str(known.get("name", "")), str(known.get("digest", "")))
+    if card is None:
+        raise ArtifactNotFound(f"the data card of {manifest.step} {manifest.step_key} is not in the store")
+    return card.to_bytes()
 
 
 def find_step(store: Store, request: pb.DownloadArtifactRequest) -> Manifest:
