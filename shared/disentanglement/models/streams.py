@@ -100,14 +100,14 @@ class Streams:
         evaluation: bool,
         rows_seed: int | None = None,
     ) -> None:
-        """`rows_seed` draws the batches where they have a seed of their own."""
+        """`rows_seed` draws the batches where they have a seed of their own; evaluation then begins with training's."""
         self._seed, self._device = seed, device
         self._shape = (batch_size, num_latent)
         self._latent_stream = Stream.EVALUATION_LATENT if evaluation else Stream.LATENT
         self._permutation_stream = Stream.EVALUATION_PERMUTATION if evaluation else Stream.PERMUTATION
         self._rows = BlockStream(
             seed if rows_seed is None else rows_seed,
-            Stream.EVALUATION_ROWS if evaluation else Stream.BATCH_ROWS,
+            Stream.EVALUATION_ROWS if evaluation and rows_seed is None else Stream.BATCH_ROWS,
             lambda rng, n: rng.integers(num_rows, size=(n, batch_size)),
             device=device,
         )
