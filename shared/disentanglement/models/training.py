@@ -9,7 +9,7 @@ measured in. An *iteration* is one pass of the loop; it counts two steps where a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -19,18 +19,22 @@ from disentanglement.datasets.ground_truth import GroundTruth
 from disentanglement.errors import NotBuiltYet
 from disentanglement.models.architectures import Architecture, Variable, architecture
 from disentanglement.models.batches import batches_of, factor_sizes, num_evaluation_batches
+from disentanglement.models.captured import CapturedIterations, CudaGraph, Graph, can_be_recorded, recorded_training
 from disentanglement.models.catalog import objective_of
 from disentanglement.models.data import TrainingData
 from disentanglement.models.meter import MeanTerms, TermsMeter
 from disentanglement.models.model import Model
 from disentanglement.models.networks import Networks
-from disentanglement.models.objectives.protocol import Objective
+from disentanglement.models.objectives.protocol import Batch, Noise, Objective
 from disentanglement.models.ops import ops_for
 from disentanglement.models.optimizers import Optimizer, optimizer_of
 from disentanglement.models.streams import Streams
 from disentanglement.models.weights import check_same_tensors
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.networks import OptimizerSpec
+
+Update = Callable[[int, Sequence[Tensor]], None]
+"""(which optimiser, its gradients): the networks' is 0, the players' follow."""
 
 
 class Training:
@@ -44,25 +48,26 @@ class Training:
         check_built(spec)
         self.spec = spec
         self.iteration = 0
-        self._data, self._truth = data, truth
-        self._objective = objective_of(spec, factor_sizes(spec, truth))
+        self.data, self.truth = data, truth
+        self.objective = objective_of(spec, factor_sizes(spec, truth))
         networks = architecture(spec.architecture, data.image_shape)
         self._weights = {
             variable.name: variable.initial(spec.random_seed).to(data.device)
-            for variable in all_variables(networks, self._objective)
+            for variable in all_variables(networks, self.objective)
         }
-        self._optimizers = [self._optimizer(networks.variables(), self._objective.variables, spec=spec.optimizer)]
-        self._optimizers += [self._optimizer(p.variables, spec=p.optimizer) for p in self._objective.players]
-        self._device_step = torch.zeros((), dtype=torch.int64, device=data.device)
-        self._meter = TermsMeter(spec.architecture.num_latent, data.device)
-        self._streams = self._make_streams(evaluation=False)
+        self.optimizers = [self._optimizer(networks.variables(), self.objective.variables, spec=spec.optimizer)]
+        self.optimizers += [self._optimizer(p.variables, spec=p.optimizer) for p in self.objective.players]
+        self.device_step = torch.zeros((), dtype=torch.int64, device=data.device)
+        self.meter = TermsMeter(spec.architecture.num_latent, data.device)
+        self._streams = self.make_streams(evaluation=False)
         self._batches = batches_of(spec, data, truth, self._streams, evaluation=False)
         self.networks = Networks(networks, self._weights, ops_for(spec.precision, data.device))
+        self.record_with(CudaGraph if data.device.type == "cuda" and can_be_recorded(self) else None)
 
     @property
     def step(self) -> int:
         """Steps counted so far."""
-        return self.iteration * self._objective.steps_per_iteration
+        return self.iteration * self.objective.steps_per_iteration
 
     @property
     def num_steps(self) -> int:
@@ -71,22 +76,32 @@ class Training:
         The reference stops once it has seen `training_steps` counted, and where an iteration counts two it looks
         after the first: 10 make 6 iterations and end at 12.
         """
-        per_iteration = self._objective.steps_per_iteration
+        per_iteration = self.objective.steps_per_iteration
         return (self.spec.training_steps + 2 * per_iteration - 2) // per_iteration * per_iteration
 
     def advance(self, num_iterations: int) -> None:
         """Makes updates without ever waiting for the device; their terms are read with `read_terms`."""
         with denormals_as_zero():
-            for _ in range(num_iterations):
-                self._update()
+            if self._graphs is not None:
+                self._recorded = self._recorded or recorded_training(self, self._graphs())
+                self._recorded.run(num_iterations)
+                self.iteration += num_iterations
+            else:
+                for _ in range(num_iterations):
+                    self._update()
+
+    def record_with(self, graphs: Callable[[], Graph] | None) -> None:
+        """Iterations are recorded in such a graph and replayed from here on, or made one by one."""
+        self._graphs = graphs
+        self._recorded: CapturedIterations | None = None
 
     def advance_to(self, step: int) -> None:
         """Makes the iterations that it takes to count `step`."""
-        self.advance(-((self.step - step) // self._objective.steps_per_iteration))
+        self.advance(-((self.step - step) // self.objective.steps_per_iteration))
 
     def read_terms(self) -> MeanTerms:
         """Means since the last read, waiting once. Raises `NonFiniteLoss` naming the step that went wrong."""
-        return self._meter.read(self.step)
+        return self.meter.read(self.step)
 
     def evaluate(self) -> dict[str, float]:
         """The reference's train results but for `elapsed_time` and `uuid`: means over batches of their own stream.
@@ -94,15 +109,15 @@ class Training:
         Without a batch (nothing validates where all labels are trained on) all of them are 0, as in the reference.
         """
         num_batches = num_evaluation_batches(self.spec)
-        streams = self._make_streams(evaluation=True)
-        batches = batches_of(self.spec, self._data, self._truth, streams, evaluation=num_batches > 0)
-        meter = TermsMeter(self.spec.architecture.num_latent, self._data.device)
+        streams = self.make_streams(evaluation=True)
+        batches = batches_of(self.spec, self.data, self.truth, streams, evaluation=num_batches > 0)
+        meter = TermsMeter(self.spec.architecture.num_latent, self.data.device)
         with torch.no_grad():
             for iteration in range(max(num_batches, 1)):
-                terms = self._objective.loss(
-                    self.networks, batches.at(iteration), streams.at(iteration), self._device_step
+                terms = self.objective.loss(
+                    self.networks, batches.at(iteration), streams.at(iteration), self.device_step
                 )
-                meter.add(terms, self._device_step)
+                meter.add(terms, self.device_step)
         means = meter.read(self.step)
         results = {**means.reported, "loss": means.loss}
         return {name: value if num_batches else 0.0 for name, value in results.items()} | {"global_step": self.step}
@@ -110,7 +125,7 @@ class Training:
     def model(self) -> Model:
         """The model as trained so far; later steps do not change it."""
         copies = {name: w.clone() for name, w in self.weights().items()}
-        return Model(self.spec, copies, image_shape=self._data.image_shape, device=self._data.device)
+        return Model(self.spec, copies, image_shape=self.data.image_shape, device=self.data.device)
 
     def weights(self) -> dict[str, Tensor]:
         """The networks' weights, sharing memory with the training; those of objective and players are left out."""
@@ -128,45 +143,52 @@ class Training:
         check_same_tensors(own | {"step": torch.tensor(0)}, state)
         for name, tensor in own.items():
             tensor.copy_(state[name])
-        self.iteration = int(state["step"]) // self._objective.steps_per_iteration
-        self._device_step.fill_(self.step)
-        self._meter = TermsMeter(self.spec.architecture.num_latent, self._data.device)
+        self.iteration = int(state["step"]) // self.objective.steps_per_iteration
+        self.device_step.fill_(self.step)
+        self.meter.clear()
+        self._recorded = None
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"weights.{name}": w.detach() for name, w in self._weights.items()}
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             tensors |= {f"optimizer.{name}": m for name, m in optimizer.state().items()}
         return tensors
 
     def _update(self) -> None:
-        """All gradients are taken at the current weights, then all optimisers step."""
-        iteration = self.iteration
-        terms = self._objective.loss(
-            self.networks, self._batches.at(iteration), self._streams.at(iteration), self._device_step
-        )
+        iteration, step = self.iteration, self.step
+
+        def update(player: int, gradients: Sequence[Tensor]) -> None:
+            self.optimizers[player].update(gradients, iteration, step)
+
+        self.iterate(self._batches.at(iteration), self._streams.at(iteration), update)
+        self.iteration += 1
+
+    def iterate(self, batch: Batch, noise: Noise, update: Update) -> None:
+        """What an iteration does on the device: all gradients at the current weights, then all optimisers step."""
+        terms = self.objective.loss(self.networks, batch, noise, self.device_step)
         losses = (terms.loss, *terms.player_losses)
         gradients = [
             torch.autograd.grad(loss, optimizer.weights, retain_graph=loss is not losses[-1], materialize_grads=True)
-            for loss, optimizer in zip(losses, self._optimizers, strict=True)
+            for loss, optimizer in zip(losses, self.optimizers, strict=True)
         ]
-        for optimizer, own in zip(self._optimizers, gradients, strict=True):
-            optimizer.update(own, iteration, self.step)
-        self._meter.add(terms, self._device_step)
-        self.iteration += 1
-        self._device_step = self._device_step + self._objective.steps_per_iteration
+        for player, own in enumerate(gradients):
+            update(player, own)
+        self.meter.add(terms, self.device_step)
+        self.device_step += self.objective.steps_per_iteration
 
     def _optimizer(self, *variables: Iterable[Variable], spec: OptimizerSpec) -> Optimizer:
         names = [variable.name for some in variables for variable in some]
         return optimizer_of({name: self._weights[name].requires_grad_() for name in names}, spec)
 
-    def _make_streams(self, *, evaluation: bool) -> Streams:
+    def make_streams(self, *, evaluation: bool, device: torch.device | None = None) -> Streams:
+        """The random numbers of this training or of its evaluation, on the data's device unless another is given."""
         labelled = self.spec.labelled
         return Streams(
             self.spec.random_seed,
-            num_rows=len(self._data),
+            num_rows=len(self.data),
             batch_size=self.spec.batch_size,
             num_latent=self.spec.architecture.num_latent,
-            device=self._data.device,
+            device=device or self.data.device,
             evaluation=evaluation,
             rows_seed=None if labelled is None else labelled.unsupervised_data_seed,
         )

@@ -1,0 +1,138 @@
+"""Recorded iterations: what a CUDA graph would do wrong shows on a CPU, where a tape stands in for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tape_graph import TapeGraph
+from torch import Tensor
+
+from disentanglement.errors import NonFiniteLoss
+from disentanglement.models.captured import WARM_UPS, CapturedIterations, Windows, can_be_recorded
+from disentanglement.models.data import TrainingData
+from disentanglement.models.streams import ITERATIONS_PER_BLOCK
+from disentanglement.models.training import Training
+from disentanglement.specs import TrainSpec
+
+SMALL = {"architecture": {"encoder": {"test_encoder": {}}, "decoder": {"test_decoder": {}}}}
+OBJECTIVES: dict[str, Any] = {
+    "beta_vae": {"beta_vae": {"beta": 4.0}},
+    "annealed_vae": {"annealed_vae": {"gamma": 10.0, "c_max": 5.0, "iteration_threshold": 100}},
+    "dip_vae_ii": {"dip_vae": {"lambda_od": 5.0, "lambda_d_factor": 1.0, "dip_type": "ii"}},
+    "beta_tc_vae": {"beta_tc_vae": {"beta": 6.0}},
+}
+SCHEDULE = {"piecewise_constant": {"boundaries": [70], "values": [1e-3, 1e-4]}}
+
+
+def small(spec: TrainSpec, **changes: Any) -> TrainSpec:
+    return spec.replace(**SMALL, **changes)
+
+
+def recorded(spec: TrainSpec, data: TrainingData) -> Training:
+    training = Training(spec, data)
+    training.record_with(TapeGraph)
+    return training
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_two_hundred_recorded_iterations_equal_the_loop_bit_for_bit(
+    objective: str, spec: TrainSpec, data: TrainingData
+) -> None:
+    changed = small(spec, objective=OBJECTIVES[objective], optimizer={"adam": {"schedule": SCHEDULE}})
+    loop, replayed = Training(changed, data), recorded(changed, data)
+    for _ in range(4):
+        loop.advance(50)
+        replayed.advance(50)
+        assert loop.read_terms() == replayed.read_terms()
+    assert equal(loop.state(), replayed.state())
+    assert loop.evaluate() == replayed.evaluate()
+
+
+def test_factor_vaes_two_networks_are_recorded_too(spec: TrainSpec, data: TrainingData) -> None:
+    changed = small(spec, objective={"factor_vae": {"gamma": 6.0}})
+    loop, replayed = Training(changed, data), recorded(changed, data)
+    for training in (loop, replayed):
+        state = training.state()
+        state["step"].fill_(2 * (ITERATIONS_PER_BLOCK - 4))  # two steps an iteration; a new block after four of them
+        training.restore(state)
+        training.advance(8)
+    assert equal(loop.state(), replayed.state())
+    assert loop.read_terms() == replayed.read_terms()
+
+
+def test_convolutions_are_recorded_too(spec: TrainSpec, data: TrainingData) -> None:
+    loop, replayed = Training(spec, data), recorded(spec, data)
+    for training in (loop, replayed):
+        training.advance(6)
+    assert equal(loop.state(), replayed.state())
+
+
+def test_a_restored_training_is_recorded_anew_from_where_it_is(spec: TrainSpec, data: TrainingData) -> None:
+    changed = small(spec)
+    loop, replayed = Training(changed, data), recorded(changed, data)
+    replayed.advance(9)
+    loop.advance(61)
+    replayed.restore(loop.state())
+    for training in (loop, replayed):
+        training.advance(20)
+    assert equal(loop.state(), replayed.state())
+
+
+def test_a_recorded_loss_that_is_not_finite_is_reported_with_its_step(spec: TrainSpec, data: TrainingData) -> None:
+    training = recorded(small(spec), data)
+    training.advance(WARM_UPS + 3)
+    next(iter(training.weights().values())).fill_(float("nan"))
+    training.advance(5)
+    with pytest.raises(NonFiniteLoss) as failure:
+        training.read_terms()
+    assert failure.value.step == WARM_UPS + 3
+
+
+def test_after_the_warm_up_an_iteration_is_one_replay(spec: TrainSpec, data: TrainingData) -> None:
+    graph = TapeGraph()
+    training = Training(small(spec), data)
+    training.record_with(lambda: graph)
+    training.advance(WARM_UPS + 10)
+    assert graph.num_replays == 10
+
+
+def test_windows_give_each_position_its_numbers_across_their_borders() -> None:
+    windows = Windows(torch.device("cpu"), length=3)
+    seen = []
+
+    def iteration() -> None:
+        seen.append(windows.now("square", lambda position: torch.tensor([position**2])).item())
+        if len(seen) >= 2:  # asked for in the middle of a window
+            seen.append(windows.now("negative", lambda position: torch.tensor(-position)).item())
+        windows.advance()
+
+    for _ in range(8):
+        windows.prepare()
+        iteration()
+    assert seen == [0, 1, -1, 4, -2, 9, -3, 16, -4, 25, -5, 36, -6, 49, -7]
+
+
+def test_numbers_that_are_first_asked_for_while_recording_are_refused() -> None:
+    windows = Windows(torch.device("cpu"))
+    calls = 0
+
+    def iteration() -> None:
+        nonlocal calls
+        calls += 1
+        windows.now("late" if calls > WARM_UPS else "early", lambda position: torch.zeros(1))
+        windows.advance()
+
+    with pytest.raises(RuntimeError, match="late was not asked for"):
+        CapturedIterations(iteration, windows, TapeGraph()).run(WARM_UPS + 1)
+
+
+def test_what_needs_the_host_in_each_iteration_is_not_recorded(spec: TrainSpec, data: TrainingData) -> None:
+    assert can_be_recorded(Training(small(spec), data))
+    descent = small(spec, optimizer={"gradient_descent": {"learning_rate": 1e-4}})
+    assert not can_be_recorded(Training(descent, data))
