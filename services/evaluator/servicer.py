@@ -22,8 +22,8 @@ from disentanglement.rpc.resources import Resources, state_filter
 from disentanglement.rpc.sources import read_source
 from disentanglement.rpc.waiting import wait_s
 from disentanglement.specs import EvaluateSpec, MetricSpec, canonical, canonical_json, parse_spec
+from disentanglement.steps.admission import admit_evaluations
 from disentanglement.steps.evaluations import Evaluations
-from disentanglement.steps.support import require
 from disentanglement.storage.store import Store
 from disentanglement.v1 import evaluator_service_pb2 as pb
 from disentanglement.v1 import evaluator_service_pb2_grpc as pb_grpc
@@ -51,9 +51,9 @@ class EvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
         )
 
     async def EvaluateMetrics(self, request: pb.EvaluateMetricsRequest, context: Context) -> pb.EvaluateMetricsResponse:
-        project, timeout_s, specs = project_of(request.parent), wait_s(request.wait), evaluate_specs(request)
+        project, timeout_s, asked = project_of(request.parent), wait_s(request.wait), evaluate_specs(request)
         source = await asyncio.to_thread(read_source, self._store, project, request)
-        require(specs)
+        specs = await asyncio.to_thread(admit_evaluations, asked)
         await claim(self._store, project, request)
         key = await asyncio.to_thread(source.register, self._store)
         evaluation = await self._evaluations.create(

@@ -38,8 +38,11 @@ class Place:
         return open_store(self.store_url)
 
     def environment(self, *, device: str = "cpu") -> dict[str, str]:
-        """The environment of a worker process or a service."""
-        return {**os.environ, "DISENTANGLEMENT_STORE": self.store_url, "DISENTANGLEMENT_DEVICE": device}
+        """The environment of a worker process of this command: it runs whatever code can be imported here."""
+        from disentanglement.specs.plugins import ANYTHING, VARIABLE
+
+        where = {"DISENTANGLEMENT_STORE": self.store_url, "DISENTANGLEMENT_DEVICE": device}
+        return {**os.environ, **where, VARIABLE: ANYTHING}
 
 
 def state_directory(env: Mapping[str, str] | None = None) -> Path:

@@ -48,13 +48,13 @@ def score_arrays(
 
 
 def read_metrics(metrics: Iterable[str | MetricSpec]) -> dict[str, MetricSpec]:
-    """Specs by word; a bare word stands for its default parameters."""
+    """Specs by label; a bare word stands for its default parameters."""
     specs: dict[str, MetricSpec] = {}
     for position, metric in enumerate(metrics):
         spec = _by_word(metric, f"metrics[{position}]") if isinstance(metric, str) else metric
-        if spec.word in specs:
-            raise SpecError.of(f"metrics[{position}]", "each metric once", spec.word)
-        specs[spec.word] = spec
+        if spec.label in specs:
+            raise SpecError.of(f"metrics[{position}]", "each metric once", spec.label)
+        specs[spec.label] = spec
     return specs
 
 

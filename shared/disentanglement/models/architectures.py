@@ -13,9 +13,10 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.errors import SpecError
 from disentanglement.models.layers import Conv, Deconv, Dense, ImageShape, Layer, Reshape, Variable, Weights
-from disentanglement.specs.networks import ArchitectureSpec, DiscriminatorSpec
+from disentanglement.specs.networks import ArchitectureSpec, DecoderSpec, DiscriminatorSpec, EncoderSpec
+from disentanglement.specs.sources import make
 
 __all__ = ["Architecture", "ImageShape", "Layer", "Variable", "Weights", "architecture", "discriminator"]
 
@@ -160,19 +161,39 @@ DISCRIMINATORS: dict[str, Callable[[int], tuple[Layer, ...]]] = {"fc_discriminat
 
 
 def architecture(spec: ArchitectureSpec, image_shape: ImageShape) -> Architecture:
-    """The networks that a spec names. Raises `NotBuiltYet`, naming what there is none of."""
-    encoder, decoder = spec.encoder.word, spec.decoder.word
-    if encoder not in ENCODERS:
-        raise NotBuiltYet(f"architecture.encoder.{encoder}")
-    if decoder not in DECODERS:
-        raise NotBuiltYet(f"architecture.decoder.{decoder}")
-    return Architecture(
-        ENCODERS[encoder](image_shape, spec.num_latent), DECODERS[decoder](image_shape, spec.num_latent)
+    """The networks that a spec names.
+
+    Raises:
+        SpecError: images of another size, or a plugin that makes no such network.
+    """
+    built = Architecture(
+        encoder_of(spec.encoder, image_shape, spec.num_latent), decoder_of(spec.decoder, image_shape, spec.num_latent)
     )
+    names = [variable.name for variable in built.variables()]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SpecError.of("architecture", "a name of its own for every variable", ", ".join(repeated))
+    return built
+
+
+def encoder_of(spec: EncoderSpec, image_shape: ImageShape, num_latent: int) -> Encoder:
+    """The encoder that a spec names; a plugin is called with image shape, number of latents and its parameters."""
+    if spec.plugin is None:
+        return ENCODERS[spec.word](image_shape, num_latent)
+    return make(spec.plugin, "architecture.encoder.plugin", Encoder, image_shape, num_latent)
+
+
+def decoder_of(spec: DecoderSpec, image_shape: ImageShape, num_latent: int) -> Decoder:
+    """The decoder that a spec names; a plugin is called with image shape, number of latents and its parameters."""
+    if spec.plugin is None:
+        return DECODERS[spec.word](image_shape, num_latent)
+    return make(spec.plugin, "architecture.decoder.plugin", Decoder, image_shape, num_latent)
 
 
 def discriminator(spec: DiscriminatorSpec, num_latent: int) -> tuple[Layer, ...]:
-    """Layers from codes `[B, Z]` to two logits `[B, 2]`: class 0 "joint", class 1 "permuted". Raises `NotBuiltYet`."""
-    if spec.word not in DISCRIMINATORS:
-        raise NotBuiltYet(f"discriminator.{spec.word}")
-    return DISCRIMINATORS[spec.word](num_latent)
+    """Layers from codes `[B, Z]` to two logits `[B, 2]`: class 0 "joint", class 1 "permuted".
+
+    A plugin is called with the number of latents and its parameters; its variables' names begin with `discriminator.`.
+    """
+    if spec.plugin is None:
+        return DISCRIMINATORS[spec.word](num_latent)
+    return make(spec.plugin, "discriminator.plugin", tuple, num_latent)

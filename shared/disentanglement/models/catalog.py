@@ -12,6 +12,7 @@ from disentanglement.models.objectives.beta_vae import BetaVae
 from disentanglement.models.objectives.dip_vae import DipVae
 from disentanglement.models.objectives.factor_vae import FactorVae
 from disentanglement.models.objectives.mine import S2MineVae
+from disentanglement.models.objectives.plugin import plugin_objective
 from disentanglement.models.objectives.protocol import Objective
 from disentanglement.models.objectives.semi_supervised import SemiSupervised
 from disentanglement.models.objectives.supervised import Supervised
@@ -39,6 +40,7 @@ OBJECTIVES: dict[str, Callable[[TrainSpec, tuple[int, ...]], Objective]] = {
     "s2_mine_vae": S2MineVae.of,
     "group_vae": lambda spec, _: weakly_supervised(spec),
     "mlvae": lambda spec, _: weakly_supervised(spec),
+    "plugin": lambda spec, _: plugin_objective(spec),
 }
 """All others; each takes (the training's spec, the sizes of the labelled factors)."""
 

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from disentanglement.errors import NotBuiltYet
+from disentanglement.specs.base import Plugin
 from disentanglement.specs.networks import Adam as AdamSpec
 from disentanglement.specs.networks import ExponentialDecay, OptimizerSpec, PiecewiseConstant, ScheduleSpec
 from disentanglement.specs.networks import GradientDescent as GradientDescentSpec
+from disentanglement.specs.sources import make
 
 
 class Optimizer(Protocol):
@@ -102,17 +104,20 @@ def scheduled(schedule: ScheduleSpec, step: int) -> float:
         case _, PiecewiseConstant() as pieces:
             return pieces.values[bisect_left(pieces.boundaries, step)]
         case _, ExponentialDecay() as decay:
-            return decay.initial * decay.decay_rate ** (step / decay.decay_steps)
+            rate: float = decay.initial * decay.decay_rate ** (step / decay.decay_steps)
+            return rate
         case word, _:
             raise NotBuiltYet(f"optimizer.schedule.{word}")
 
 
 def optimizer_of(weights: Mapping[str, Tensor], spec: OptimizerSpec) -> Optimizer:
-    """The optimiser that a spec names. Raises `NotBuiltYet` for the others."""
+    """The optimiser that a spec names; a plugin is called with the weights by name and its parameters."""
     match spec.selected:
         case _, AdamSpec() as adam:
             return Adam(weights, adam)
         case _, GradientDescentSpec() as descent:
             return GradientDescent(weights, descent)
+        case _, Plugin() as plugin:
+            return make(plugin, "optimizer.plugin", Optimizer, weights)  # type: ignore[type-abstract]
         case word, _:
             raise NotBuiltYet(f"optimizer.{word}")

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from disentanglement.errors import NotBuiltYet
+from disentanglement.specs.base import Plugin
 from disentanglement.specs.networks import Activation, BernoulliLoss, L2Loss, ReconstructionSpec
+from disentanglement.specs.sources import make
 
 CLIP = 1e-6
 
@@ -55,7 +58,7 @@ def l2_loss(images_BHWC: Tensor, outputs_BHWC: Tensor, *, activation: Activation
 
 
 def reconstruction_loss(spec: ReconstructionSpec) -> ReconstructionLoss:
-    """The loss that a spec names. Raises `NotBuiltYet` for plugins."""
+    """The loss that a spec names; a plugin is called with its parameters."""
     match spec.selected:
         case _, BernoulliLoss() as bernoulli:
             return partial(
@@ -65,14 +68,17 @@ def reconstruction_loss(spec: ReconstructionSpec) -> ReconstructionLoss:
             )
         case _, L2Loss() as l2:
             return partial(l2_loss, activation=l2.activation)
+        case _, Plugin() as plugin:
+            return cast(ReconstructionLoss, make(plugin, "reconstruction.plugin", object))
         case word, _:
             raise NotBuiltYet(f"reconstruction.{word}")
 
 
 def activation_of(spec: ReconstructionSpec) -> Activation:
-    """How outputs of a decoder trained with this loss become intensities."""
+    """How outputs of a decoder trained with this loss become intensities; what a plugin makes may say so itself."""
     match spec.selected:
         case _, (BernoulliLoss() | L2Loss()) as loss:
             return loss.activation
-        case word, _:
-            raise NotBuiltYet(f"reconstruction.{word}")
+        case _:
+            activation: Activation = getattr(reconstruction_loss(spec), "activation", "logits")
+            return activation

@@ -33,5 +33,5 @@ def _rows(store: Store, study: str, model: PlannedModel) -> Iterator[dict[str, A
         for spec, key in zip(representation.evaluations, representation.evaluation_keys, strict=True):
             scored = committed(store, "evaluate", key)
             if scored is not None:
-                path = f"{study}/{model.number}/metrics/{representation.word}/{spec.metric.word}"
+                path = f"{study}/{model.number}/metrics/{representation.word}/{spec.metric.label}"
                 yield aggregated_row(spec, model.number, path, train, extracted, scored)

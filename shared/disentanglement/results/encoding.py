@@ -73,7 +73,7 @@ def postprocess_config(spec: PostprocessSpec, dataset: str) -> dict[str, str]:
 
 def evaluation_config(spec: EvaluateSpec, dataset: str) -> dict[str, str]:
     """The operative configuration of an evaluation."""
-    word, parameters = spec.metric.selected
+    word, parameters = spec.metric.label, spec.metric.selected[1]
     bindings: Bindings = {
         "dataset.name": dataset,
         "evaluation.evaluation_fn": Reference(f"@{word}"),

@@ -111,7 +111,7 @@ def planned(study: str, score: PlannedScore, paths: Sequence[str]) -> dict[str, 
         **{f"train.{path}": values.get(path) for path in paths},
         "representation": score.representation.word,
         "representation_parameters": _own_parameters(score.representation.spec.representation),
-        "metric": score.spec.metric.word,
+        "metric": score.spec.metric.label,
         "metric_parameters": _own_parameters(score.spec.metric),
         "train_key": str(score.model.key),
         "postprocess_key": str(score.representation.key),
@@ -197,8 +197,13 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _parameters(train: Any) -> Iterator[tuple[str, Any]]:
-    """Training parameters by path: those of the members that are chosen, without the data set."""
-    return ((path, value) for path, value in flat(train) if not path.startswith("dataset.") and value is not None)
+    """Training parameters by path: those of the members that are chosen, without the data set; a plugin's digest is in
+    the keys."""
+    return (
+        (path, value)
+        for path, value in flat(train)
+        if not path.startswith("dataset.") and not path.endswith(".source_digest") and value is not None
+    )
 
 
 def _own_parameters(chosen: OneOf) -> str:

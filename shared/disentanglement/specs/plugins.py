@@ -47,6 +47,9 @@ class Trusted:
         return any(name in (point.name, point.value) for point in installed_entry_points().values())
 
 
+INSTALLED = Trusted()
+"""What installed packages offer, and nothing else."""
+
 EVERYTHING = Trusted(frozenset({ANYTHING}))
 """Of somebody who runs their own code on their own machine."""
 

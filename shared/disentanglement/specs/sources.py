@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from disentanglement.errors import SpecError
 from disentanglement.specs.base import Plugin
 
 GROUP = "disentanglement.plugins"
+
+Made = TypeVar("Made")
 
 _imported: dict[str, str] = {}
 """Digests, by file or folder, of the sources that this process has imported."""
@@ -63,15 +65,18 @@ def find_source(name: str, field: str = "plugin") -> Source:
         SpecError: there is no such entry point or module here, or it has no Python source.
     """
     module, name_in_module = _module_and_name(name, field)
+    if module.partition(".")[0] in sys.stdlib_module_names:  # `subprocess:run` is nobody's own loss
+        raise SpecError.of(f"{field}.name", "a module that is not part of Python itself", name)
     importlib.invalidate_caches()
     specs = list(_module_specs(module))
     if len(specs) <= module.count("."):
         wanted = f"a module that can be imported here: install what has {module}, or put it on PYTHONPATH"
         raise SpecError.of(f"{field}.name", wanted, name)
-    top = next((spec for spec in specs if spec.origin is not None), specs[-1])
-    root = Path(top.origin or "")
-    if root.suffix != ".py" or not root.is_file():
-        raise SpecError.of(f"{field}.name", "a module with Python source", f"{name} ({top.origin})")
+    origin = specs[-1].origin or ""
+    if not origin.endswith(".py") or not Path(origin).is_file():
+        raise SpecError.of(f"{field}.name", "a module with Python source", f"{name} ({origin or 'a folder'})")
+    top = next(spec for spec in specs if spec.origin is not None)  # namespace packages have none
+    root = Path(str(top.origin))
     return Source(module, name_in_module, root if top.submodule_search_locations is None else root.parent)
 
 
@@ -93,18 +98,31 @@ def load(plugin: Plugin, field: str) -> Any:
     return _imported_name(source, field)
 
 
-def make(plugin: Plugin, field: str, *arguments: object) -> Any:
+def make(plugin: Plugin, field: str, kind: type[Made], *arguments: object) -> Made:
     """Calls what a plugin's name stands for with these arguments and the plugin's parameters.
 
+    `kind` is the type of what it makes, a protocol or a class.
+
     Raises:
-        SpecError: as `load`, or the parameters are not those that it takes.
+        SpecError: as `load`; the parameters are not those that it takes; or it makes something else.
     """
     factory = load(plugin, field)
     try:
         inspect.signature(factory).bind(*arguments, **plugin.parameters)
     except TypeError as error:
         raise SpecError.of(f"{field}.parameters", f"what {plugin.name} takes ({error})", plugin.parameters) from None
-    return factory(*arguments, **plugin.parameters)
+    made = factory(*arguments, **plugin.parameters)
+    if missing := lacking(made, kind):
+        wanted = f"what makes {kind.__name__} ({', '.join(missing)})"
+        raise SpecError.of(f"{field}.name", wanted, f"{plugin.name}, which makes {type(made).__name__}")
+    return cast(Made, made)
+
+
+def lacking(made: object, kind: type) -> list[str]:
+    """What an object lacks to be of a type: the missing members of a protocol, or being of the class."""
+    if not getattr(kind, "_is_protocol", False):
+        return [] if isinstance(made, kind) else ["an instance"]
+    return sorted(name for name in vars(kind) if not name.startswith("_") and not hasattr(made, name))
 
 
 def installed_entry_points() -> dict[str, EntryPoint]:

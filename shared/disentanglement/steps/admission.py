@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 
 from disentanglement.errors import SpecError
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, StepSpec, StudySpec, TrainSpec
+from disentanglement.specs.plugins import Trusted, source_digests, with_digests
 from disentanglement.steps.support import require
 from disentanglement.steps.warm_start import check_initial, initial_keys
 from disentanglement.storage.data_sets import data_set_digests, find_data_set
@@ -15,46 +17,71 @@ from disentanglement.studies.plan import Plan, expand_study, resolved, training_
 DEFAULT_PROJECT = "default"
 
 
-def admit_training(store: Store, spec: TrainSpec, *, project: str = DEFAULT_PROJECT) -> TrainSpec:
-    """The spec with its data digest resolved, and the step key of the model that it starts from: `project` is where
-    that one may be called by a name or by its number in a study.
+def admit_training(
+    store: Store, spec: TrainSpec, *, project: str = DEFAULT_PROJECT, trusted: Trusted | None = None
+) -> TrainSpec:
+    """The spec with its data digest resolved, the step key of the model that it starts from, and the digests of its
+    plugins' sources: `project` is where that model may be called by a name or by its number in a study, `trusted` whose
+    code may run (without it: as the environment says).
 
     Raises:
-        SpecError: its data set is not in the store, or it can't start from the model in `init_from`.
+        SpecError: its data set is not in the store, it can't start from the model in `init_from`, or a plugin is not
+            here or not trusted.
         ArtifactNotFound, StepNotCommitted: there is no such model, or it is not trained yet.
         NotBuiltYet: something that this release does not train.
     """
+    require([spec])
+    sources = source_digests([spec], trusted or Trusted.from_env(os.environ))
     initial = initial_keys(store, [spec], project=project)
-    complete = resolved(spec, data_set_digests(store, [spec.dataset.name]), initial)
+    complete = resolved(spec, data_set_digests(store, [spec.dataset.name]), initial, sources)
     _check_data([complete], store)
-    require([complete])
     check_initial(store, [complete])
     return complete
 
 
 def admit_study(
-    store: Store, study: StudySpec, *, pinned: Mapping[str, str] | None = None, project: str = DEFAULT_PROJECT
+    store: Store,
+    study: StudySpec,
+    *,
+    pinned: Mapping[str, str] | None = None,
+    project: str = DEFAULT_PROJECT,
+    trusted: Trusted | None = None,
 ) -> Plan:
     """The plan of a study that this release can work off. Data sets are of the digests in `pinned`, else the best ones
-    that the store holds.
+    that the store holds; the sources of plugins are those that are found here.
 
     Raises:
-        SpecError: an invalid combination, a data set that is not in the store, or a model in `init_from` that can't be
-            started from.
+        SpecError: an invalid combination, a data set that is not in the store, a model in `init_from` that can't be
+            started from, or a plugin that is not here or not trusted.
         ArtifactNotFound, StepNotCommitted: there is no such model, or it is not trained yet.
         NotBuiltYet: with the list of everything that this release does not do.
     """
     specs = training_specs(study).values()
-    require(steps_wanted(study, specs))
+    wanted = steps_wanted(study, specs)
+    require(wanted)
+    sources = source_digests(wanted, trusted or Trusted.from_env(os.environ))
     names = sorted({spec.dataset.name for spec in specs if not spec.dataset.digest})
     digests = {**data_set_digests(store, names), **(pinned or {})}
     if lacking := [name for name in names if name not in digests]:
         imports = "; ".join(f"disentangle data import {name}" for name in lacking)
         raise SpecError.of("dataset.name", f"data sets that the store holds ({imports})", ", ".join(lacking))
-    plan = expand_study(study, digests, initial_keys(store, specs, project=project))
+    plan = expand_study(study, digests, initial_keys(store, specs, project=project), sources)
     _check_data((model.train for model in plan.models), store)
     check_initial(store, (model.train for model in plan.models))
     return plan
+
+
+def admit_evaluations(specs: Iterable[EvaluateSpec], *, trusted: Trusted | None = None) -> list[EvaluateSpec]:
+    """The specs with the digests of their plugins' sources.
+
+    Raises:
+        SpecError: a plugin that is not here or not trusted.
+        NotBuiltYet: a metric that this release does not compute.
+    """
+    specs = list(specs)
+    require(specs)
+    sources = source_digests(specs, trusted or Trusted.from_env(os.environ))
+    return [with_digests(spec, sources) for spec in specs]
 
 
 def steps_wanted(study: StudySpec, specs: Iterable[TrainSpec]) -> list[StepSpec]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from disentanglement.errors import SpecError
+from disentanglement.specs.plugins import INSTALLED, Trusted
 from disentanglement.steps.progress import Report, ShouldStop, never, silent
 from disentanglement.storage.commit import Attempt
 from disentanglement.storage.settings import cache_directory, open_store
@@ -41,17 +42,21 @@ class StepContext:
     """Compute the step again although it is committed, and compare the contents."""
     checkpoint_every_s: float = DEFAULT_CHECKPOINT_S
     """What a training may lose when it is killed; shorter where nodes are taken away often."""
+    trusted: Trusted = INSTALLED
+    """Whose code may run."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """From DISENTANGLEMENT_STORE, DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE and DISENTANGLEMENT_CHECKPOINT_S.
+        """From DISENTANGLEMENT_STORE, DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE, DISENTANGLEMENT_CHECKPOINT_S and
+        DISENTANGLEMENT_PLUGINS.
 
         Raises:
             SpecError: one of them cannot be understood.
         """
         every_s = checkpoint_interval(env)
         device = env.get(DEVICE_VARIABLE, "cpu")
-        return cls(open_store(env=env), cache_directory(env), device, checkpoint_every_s=every_s)
+        store, trusted = open_store(env=env), Trusted.from_env(env)
+        return cls(store, cache_directory(env), device, checkpoint_every_s=every_s, trusted=trusted)
 
     def replace(self, **changes: Any) -> Self:
         """The same context with some members changed."""

@@ -11,6 +11,7 @@ from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress as Share
 from disentanglement.metrics.sampling import GridRepresentation
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, StepKey, TrainSpec, parse_spec
+from disentanglement.specs.plugins import check_runnable
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
 from disentanglement.steps.once import Computed, compute_once
@@ -35,6 +36,7 @@ def evaluate(spec: EvaluateSpec, representation_key: StepKey, context: StepConte
         CodesMissing: its codes were evicted.
         NotBuiltYet: a metric that this release does not compute.
         MetricUndefined: the metric has no value on these codes.
+        SpecError: a plugin that is missing, was edited since it was submitted, or may not run here.
         Interrupted: asked to stop.
     """
     find_metric(spec.metric)
@@ -47,6 +49,7 @@ def evaluate(spec: EvaluateSpec, representation_key: StepKey, context: StepConte
 
 
 def _computed(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> Computed:
+    check_runnable([spec], context.trusted)
     if extracted.key.step_key.cell == UPLOADED:
         return Computed(results=_score_uploaded(spec, extracted.key.step_key, context).scores())
     result, codes = _score_model(spec, extracted, context)
@@ -86,8 +89,8 @@ def _tables(
 
 def _reporter(spec: EvaluateSpec, context: StepContext) -> Share:
     def report(share: float) -> None:
-        context.report(Progress(int(share * THOUSANDTHS), THOUSANDTHS, "", spec.metric.word))
+        context.report(Progress(int(share * THOUSANDTHS), THOUSANDTHS, "", spec.metric.label))
         if context.should_stop():
-            raise Interrupted(f"stopped while computing {spec.metric.word}: run it again")
+            raise Interrupted(f"stopped while computing {spec.metric.label}: run it again")
 
     return report

@@ -12,6 +12,7 @@ from disentanglement.models.encoding import encode_all
 from disentanglement.models.model import Model
 from disentanglement.models.threads import contract_threads
 from disentanglement.specs import TrainSpec, parse_spec
+from disentanglement.specs.plugins import check_runnable
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.progress import Progress
 from disentanglement.steps.representations import ExtractedCodes
@@ -35,8 +36,10 @@ def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext
     Raises:
         Interrupted: asked to stop; nothing is kept.
         DeviceUnusable: PyTorch can't compute on the device.
+        SpecError: a plugin that is missing, was edited since it was submitted, or may not run here.
     """
     spec = parse_spec(TrainSpec, trained.spec)
+    check_runnable([spec.architecture, spec.reconstruction], context.trusted)
     device = usable_device(context.device)
     data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
     data = TrainingData(data_set.images.stored, device=device)

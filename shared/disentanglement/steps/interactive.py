@@ -9,6 +9,7 @@ from pathlib import Path
 from disentanglement.errors import StepNotCommitted
 from disentanglement.models.model import Model
 from disentanglement.specs import StepKey, TrainSpec, parse_spec, step_key
+from disentanglement.specs.plugins import EVERYTHING
 from disentanglement.steps.admission import admit_training
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.progress import Report, silent
@@ -41,7 +42,7 @@ def train(
     """
     parsed = spec if isinstance(spec, TrainSpec) else parse_spec(TrainSpec, spec)
     context = _context(store, device, report)
-    complete = admit_training(context.store, parsed)
+    complete = admit_training(context.store, parsed, trusted=context.trusted)
     train_step(complete, context)
     return load_model(context.store, step_key(complete), cache=context.cache, device=device)
 
@@ -79,4 +80,4 @@ def load_model(store: Store, key: StepKey, *, cache: Path, device: str = "cpu") 
 
 def _context(store: str | Path | None, device: str, report: Report) -> StepContext:
     where = str(store) if store is not None else default_store(os.environ)
-    return StepContext(open_store(where), cache_directory(), device, report)
+    return StepContext(open_store(where), cache_directory(), device, report, trusted=EVERYTHING)

@@ -13,6 +13,7 @@ from disentanglement.models.threads import contract_threads
 from disentanglement.models.training import Training
 from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
 from disentanglement.specs import TrainSpec
+from disentanglement.specs.plugins import check_runnable
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.history import History
 from disentanglement.steps.initial_weights import initial_provenance, initial_weights, start_from
@@ -41,6 +42,7 @@ def train(spec: TrainSpec, context: StepContext) -> StepResult:
     Raises:
         NonFiniteLoss: at which step the loss went wrong.
         NotBuiltYet: something in the spec that this release does not train.
+        SpecError: a plugin that is missing, was edited since it was submitted, or may not run here.
         DeviceUnusable: PyTorch can't compute on the device; it is never exchanged for another.
         Interrupted: asked to stop, with a checkpoint in place.
     """
@@ -55,6 +57,7 @@ class _TrainStep:
         self._spec = spec
         self._context = context
         self._attempt = attempt
+        check_runnable([spec], context.trusted)
         device = usable_device(context.device)
         data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
         self._card = data_set.card

@@ -29,6 +29,7 @@ from disentanglement.specs import (
 )
 from disentanglement.specs.canonical import StepIdentity, contract_version, step_of
 from disentanglement.specs.parsing import with_paths
+from disentanglement.specs.plugins import with_digests
 from disentanglement.studies.grid import expand
 from disentanglement.studies.selection import numbers_text, select
 
@@ -191,24 +192,36 @@ def training_specs(study: StudySpec) -> dict[int, TrainSpec]:
     }
 
 
-def expand_study(study: StudySpec, digests: Mapping[str, str], initial: Mapping[str, str] | None = None) -> Plan:
-    """The plan of a study, given the digest of each data set's arrays, and the step key of each model to start from.
+def expand_study(
+    study: StudySpec,
+    digests: Mapping[str, str],
+    initial: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan of a study, given the digest of each data set's arrays, the step key of each model to start from, and
+    the digest of each plugin's source.
 
     Raises:
         SpecError: an invalid combination, or a data set without a digest.
     """
     _refuse_repeated_metrics(study.metrics)
-    evaluations = evaluations_of(study)
+    evaluations = tuple(tuple(with_digests(spec, sources or {}) for spec in specs) for specs in evaluations_of(study))
     rows: dict[str, list[tuple[int, TrainSpec]]] = {}
     for number, spec in training_specs(study).items():
-        rows.setdefault(spec.cell, []).append((number, resolved(spec, digests, initial)))
+        rows.setdefault(spec.cell, []).append((number, resolved(spec, digests, initial, sources)))
     cells = {cell: _cell(study, cell, models, evaluations) for cell, models in rows.items()}
     return Plan(study.name, cells)
 
 
-def resolved(spec: TrainSpec, digests: Mapping[str, str], initial: Mapping[str, str] | None = None) -> TrainSpec:
-    """The spec with the digest of its data set filled in, and the step key of the model that it starts from: `initial`
-    has the keys of what people write for models.
+def resolved(
+    spec: TrainSpec,
+    digests: Mapping[str, str],
+    initial: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> TrainSpec:
+    """The spec with the digest of its data set filled in, the step key of the model that it starts from, and the
+    digests of its plugins' sources: `initial` has the keys of what people write for models, `sources` the digests by
+    the names of plugins.
 
     Raises:
         SpecError: no digest is known, or another one is asked for than the store holds.
@@ -222,7 +235,8 @@ def resolved(spec: TrainSpec, digests: Mapping[str, str], initial: Mapping[str, 
             wanted = f"a data set that the store holds (`disentangle data import {name}`)"
             raise SpecError.of("dataset.name", wanted, name)
         changes["dataset"] = DatasetSpec(name=name, digest=digests[name], options=spec.dataset.options)
-    return spec.model_copy(update=changes)  # valid parts: not validated again, thousands of times
+    complete = spec.model_copy(update=changes)  # valid parts: not validated again, thousands of times
+    return with_digests(complete, sources or {})
 
 
 def _paths(changes: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

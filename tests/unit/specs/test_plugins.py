@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given
@@ -135,9 +135,12 @@ def test_finding_a_source_needs_no_torch(write: Write) -> None:
     ("name", "wanted"),
     [
         ("nowhere_at_all:MyLoss", "PYTHONPATH"),
-        ("json.nowhere:MyLoss", "PYTHONPATH"),
-        ("json.decoder.deeper:MyLoss", "PYTHONPATH"),
-        ("sys:exit", "Python source"),
+        ("numpy.nowhere:MyLoss", "PYTHONPATH"),
+        ("numpy.version.deeper:MyLoss", "PYTHONPATH"),
+        ("zlib:crc32", "Python itself"),
+        ("subprocess:run", "Python itself"),
+        ("os.path:join", "Python itself"),
+        ("pydantic_core._pydantic_core:PydanticUndefined", "Python source"),
         ("no_such_entry_point", "an entry point of disentanglement.plugins"),
         ("json:", "module:name"),
         ("json:a.b", "module:name"),
@@ -154,7 +157,7 @@ def test_a_missing_source_is_named_with_what_helps(name: str, wanted: str) -> No
 def test_an_entry_point_stands_for_a_module_and_a_name(installed: None) -> None:
     source = find_source("mine")
     assert (source.module, source.name, source.digest) == ("installed_one", "MyLoss", sha256(ONE))
-    assert make(Plugin(name="mine", parameters={"weight": 3}), "objective.plugin").weight == 3
+    assert make(Plugin(name="mine", parameters={"weight": 3}), "objective.plugin", object).weight == 3  # type: ignore[attr-defined]
 
 
 def test_an_edited_source_is_refused_with_both_digests(write: Write) -> None:
@@ -199,8 +202,19 @@ def test_what_cannot_be_loaded_says_why(write: Write, text: str, name: str, mess
 def test_unknown_parameters_are_refused_by_name(write: Write, parameters: dict[str, int]) -> None:
     write("with_weight.py", ONE)
     with pytest.raises(SpecError, match="unexpected keyword argument") as caught:
-        make(Plugin(name="with_weight:MyLoss", parameters=parameters), "objective.plugin")
+        make(Plugin(name="with_weight:MyLoss", parameters=parameters), "objective.plugin", object)
     assert caught.value.violations[0].field == "objective.plugin.parameters"
+
+
+class Scored(Protocol):
+    def score(self) -> float: ...
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [(Scored, r"Scored \(score\)"), (dict, "dict")])
+def test_what_makes_something_else_is_refused(write: Write, kind: type, wanted: str) -> None:
+    write("of_another_kind.py", ONE)
+    with pytest.raises(SpecError, match=f"{wanted}.*which makes MyLoss"):
+        make(Plugin(name="of_another_kind:MyLoss"), "objective.plugin", kind)
 
 
 ALL_PARTS = {
