@@ -175,7 +175,7 @@ def provenance(manifest: Manifest) -> job_pb2.Provenance:
         contract_version=manifest.contract,
         codes_digest=str(known.get("codes") or ""),
         device=str(known.get("device", "")),
-        engine=str(known.get("engine", "")),
+        engine=str(_mapping(known.get("computation")).get("engine", "")),
         versions={name: str(version) for name, version in _mapping(known.get("versions")).items()},
         **_specs(manifest),
     )

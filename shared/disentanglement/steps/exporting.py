@@ -102,7 +102,7 @@ def event_files(store: Store, manifest: Manifest, folder: str | Path) -> list[Pa
     Raises:
         NotBuiltYet: the extra `export` is not installed.
     """
-    rows = pq.read_table(io.BytesIO(_file(store, manifest, HISTORY))).to_pylist()
+    rows = history_rows(store, manifest.key.step_key, manifest)
     started = datetime.fromisoformat(str(manifest.provenance["started_at"]))
     seconds = float(str(manifest.provenance["wall_time_s"]))
     before = set(Path(folder).glob("events.*"))
@@ -129,7 +129,7 @@ def follow(
     with EventFiles(folder) as events:
         while True:
             manifest = committed(store, "train", key)
-            rows = _rows(store, key, manifest)
+            rows = history_rows(store, key, manifest)
             events.add(rows)
             told(int(rows[-1]["step"]) if rows else 0)
             if manifest is not None:
@@ -137,9 +137,11 @@ def follow(
             sleep(POLL_S)
 
 
-def _rows(store: Store, key: StepKey, manifest: Manifest | None) -> list[dict[str, Any]]:
+def history_rows(store: Store, key: StepKey, manifest: Manifest | None) -> list[dict[str, Any]]:
+    """The history of a training: of its commit, or as far as the last checkpoint has it."""
     if manifest is not None:
-        return pq.read_table(io.BytesIO(_file(store, manifest, HISTORY))).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(_file(store, manifest, HISTORY))).to_pylist()
+        return rows
     checkpoint = latest_checkpoint(store, "train", key)
     return [] if checkpoint is None else History.from_json(checkpoint.contents["history.json"]).rows
 
