@@ -388,6 +388,15 @@ def test_a_data_set_that_the_store_lacks_is_told(cluster: TinyCluster) -> None:
     assert "disentangle data import dummy_data" in message
 
 
+def test_a_model_to_start_from_that_is_not_trained_is_told(cluster: TinyCluster) -> None:
+    absent = f"dummy_data.beta_vae.{'a' * 52}"
+    cluster.apply(inline={**INLINE, "model": {**STUDY["model"], "init_from": absent}})
+    cluster.look()
+    status, reason, message = cluster.condition("Accepted")
+    assert (status, reason) == ("False", "InitialModelMissing")
+    assert absent in message
+
+
 def test_what_this_release_does_not_do_is_told(cluster: TinyCluster) -> None:
     model = {**STUDY["model"], "precision": "bf16"}
     cluster.apply(inline={**INLINE, "model": model})
