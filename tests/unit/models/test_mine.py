@@ -212,15 +212,13 @@ def test_the_penalty_reaches_the_encoders_mean_and_nothing_else() -> None:
             strict=True,
         )
     }
-    assert {name for name, difference in differences.items() if difference > 1e-7} == {"encoder.means.kernel"} | (
-        {"encoder.means.bias"} if differences["encoder.means.bias"] > 1e-7 else set()
-    )
-    assert differences["encoder.means.kernel"] > 1e-5
+    moved = {name for name, difference in differences.items() if difference > 1e-5}
+    assert moved == {"encoder.means.kernel", "encoder.means.bias"}
+    assert all(difference < 1e-6 for name, difference in differences.items() if not name.startswith("encoder.means"))
 
 
 def test_networks_of_own_pairs_do_not_enter_the_loss() -> None:
     example = Example()
-    gradients = torch.autograd.grad(example.terms.loss, list(example.estimators.values()))
-    for gradient in gradients[:1]:
-        moved = {pair for pair, of_pair in zip(PAIRS, gradient, strict=True) if of_pair.any()}
-        assert moved == {(0, 1), (0, 2), (1, 0), (1, 2)}
+    gradient = torch.autograd.grad(example.terms.loss, example.estimators["estimator_network.d2.kernel"])[0]
+    used = [pair for pair, of_pair in zip(PAIRS, gradient, strict=True) if of_pair.any()]
+    assert used == [(0, 1), (0, 2), (1, 0), (1, 2)]
