@@ -171,6 +171,26 @@ class CudaGraph:
         self._graph.replay()
 
 
+class Unrecorded:
+    """For devices that record nothing: calls the function each time."""
+
+    def __init__(self) -> None:
+        self._function: Callable[[], None] | None = None
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        """Calls it."""
+        function()
+
+    def record(self, function: Callable[[], None]) -> None:
+        """Keeps it."""
+        self._function = function
+
+    def replay(self) -> None:
+        """Calls it."""
+        assert self._function is not None, "recorded before"
+        self._function()
+
+
 class CapturedIterations:
     """Runs an iteration again and again: a few times as it is, then from its recording."""
 

@@ -22,18 +22,18 @@ class DeviceAdam:
     ) -> None:
         """Of `spec` only what all models share: both betas and epsilon."""
         self.weights = list(weights)
-        self._first, self._second = list(first), list(second)
+        self.first, self.second = list(first), list(second)
         self._spec = spec
 
     @torch.no_grad()
     def update(self, gradients: Sequence[Tensor], sizes: Tensor) -> None:
         """One update; `sizes` is the learning rate with both bias corrections: a scalar, or `[K]`."""
         spec, gradients = self._spec, list(gradients)
-        torch._foreach_lerp_(self._first, gradients, 1 - spec.beta1)
-        torch._foreach_mul_(self._second, spec.beta2)
-        torch._foreach_addcmul_(self._second, gradients, gradients, 1 - spec.beta2)
-        denominators = torch._foreach_sqrt(self._second)
+        torch._foreach_lerp_(self.first, gradients, 1 - spec.beta1)
+        torch._foreach_mul_(self.second, spec.beta2)
+        torch._foreach_addcmul_(self.second, gradients, gradients, 1 - spec.beta2)
+        denominators = torch._foreach_sqrt(self.second)
         torch._foreach_add_(denominators, spec.epsilon)
         down = -sizes
-        numerators = [m * down.view(down.shape + (1,) * (m.ndim - down.ndim)) for m in self._first]
+        numerators = [m * down.view(down.shape + (1,) * (m.ndim - down.ndim)) for m in self.first]
         torch._foreach_addcdiv_(self.weights, numerators, denominators)

@@ -82,8 +82,13 @@ class TermsMeter:
 
 def vector(terms: Terms) -> Tensor:
     """Loss, reported terms and divergences, float64 `[1 + reported + Z]`."""
-    scalars = torch.stack([terms.loss.detach(), *(value.detach() for value in terms.reported.values())])
-    return torch.cat([scalars, terms.kl_Z.detach()]).double()
+    return torch.cat(pieces(terms)).double()
+
+
+def pieces(terms: Terms) -> list[Tensor]:
+    """What makes up the vector: vectors themselves, on the device."""
+    scalars = (terms.loss, *terms.reported.values())
+    return [*(value.detach().view(1) for value in scalars), terms.kl_Z.detach()]
 
 
 def bad_step(terms: Terms, step: Tensor) -> Tensor:

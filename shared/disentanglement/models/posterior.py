@@ -22,4 +22,4 @@ class Posterior:
     def kl_per_latent(self) -> Tensor:
         """Divergence from the standard normal prior in nats, averaged over the batch, `[Z]`."""
         kl_BZ = 0.5 * (self.mean_BZ.square() + self.logvar_BZ.exp() - self.logvar_BZ - 1)
-        return kl_BZ.mean(dim=0)
+        return kl_BZ.mean(dim=-2)

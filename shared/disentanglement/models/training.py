@@ -95,6 +95,13 @@ class Training:
         self._graphs = graphs
         self._recorded: CapturedIterations | None = None
 
+    def take_own_memory(self) -> None:
+        """Out of a pack, whose tensors hold those of all its members."""
+        mine = [*self._weights.values(), *(m for o in self.optimizers for m in o.state().values())]
+        for tensor in (*mine, self.device_step, *self.meter.tensors().values()):
+            tensor.data = tensor.detach().clone()
+        self._recorded = None
+
     def advance_to(self, step: int) -> None:
         """Makes the iterations that it takes to count `step`."""
         self.advance(-((self.step - step) // self.objective.steps_per_iteration))
