@@ -10,28 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import RandomState
+from small_grid import grid
 
-from disentanglement.datasets.card import DataCard, Factor, Origin
 from disentanglement.datasets.dummy_data import DummyData
 from disentanglement.datasets.ground_truth import GridData
 from disentanglement.datasets.pairs import NOTHING, PairedFactors, sample_paired_factors, sample_pairs
 from disentanglement.errors import SpecError
-
-
-def grid(*sizes: int, noise: tuple[int, ...] = (), of: type[GridData] = GridData) -> GridData:
-    """A data set of these factors; those at the positions `noise` are observed noise."""
-    factors = [Factor(name=f"f{i}", size=size, is_latent=i not in noise) for i, size in enumerate(sizes)]
-    card = DataCard.of(
-        name="grid",
-        origin=Origin.GENERATED,
-        images_sha256="0" * 64,
-        images_bytes=0,
-        num_images=int(np.prod(sizes)),
-        encoding="uint8",
-        observation_shape=(64, 64, 1),
-        factors=factors,
-    )
-    return of(card)
 
 
 def loop(ground_truth: GridData, k: int, num: int, rs: RandomState) -> PairedFactors:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_grid import grid, numbered_images
 
-from disentanglement.datasets.card import DataCard, Factor, Origin
 from disentanglement.datasets.ground_truth import GridData, GroundTruth
 from disentanglement.errors import SpecError
 from disentanglement.models.data import TrainingData
@@ -24,26 +24,12 @@ SIZES = (3, 4, 2)
 
 @pytest.fixture(scope="module")
 def truth() -> GridData:
-    """Three factors of an image of 16 x 16 pixels."""
-    factors = [Factor(name=f"f{i}", size=size) for i, size in enumerate(SIZES)]
-    card = DataCard.of(
-        name="grid",
-        origin=Origin.GENERATED,
-        images_sha256="0" * 64,
-        images_bytes=0,
-        num_images=24,
-        encoding="uint8",
-        observation_shape=(16, 16, 1),
-        factors=factors,
-    )
-    return GridData(card)
+    return grid(*SIZES)
 
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    """Images whose every pixel is 10 times their row."""
-    rows = np.arange(24, dtype=np.uint8)[:, None, None, None]
-    return TrainingData(np.ascontiguousarray(np.broadcast_to(10 * rows, (24, 16, 16, 1))))
+    return TrainingData(numbered_images(24))
 
 
 def paired(data: TrainingData, truth: GroundTruth, *, k: int = 1, seed: int = 0, evaluation: bool = False) -> Any:
@@ -53,9 +39,7 @@ def paired(data: TrainingData, truth: GroundTruth, *, k: int = 1, seed: int = 0,
 def shown(batch: Batch) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Factors that the first and the second images show, and the labels."""
     assert batch.pair is not None
-    rows = [
-        (images[:, 0, 0, 0] * 25.5).round().long().numpy() for images in (batch.images_BHWC, batch.pair.images_BHWC)
-    ]
+    rows = [(images[:, 0, 0, 0] * 255).round().long().numpy() for images in (batch.images_BHWC, batch.pair.images_BHWC)]
     first, second = (np.stack(np.unravel_index(of, SIZES), axis=1) for of in rows)
     return first, second, batch.pair.changed_B.numpy()
 
