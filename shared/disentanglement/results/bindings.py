@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from disentanglement.results.encoding import Reference, own_fields, rendered, train_config
+from disentanglement.results.encoding import own_fields, train_config
+from disentanglement.results.rendering import Reference, rendered
 from disentanglement.specs import Spec, StudySpec, TrainSpec
 from disentanglement.specs.objectives import AnnealedVae, BetaTcVae, BetaVae, DipVae, FactorVae
 

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from disentanglement.results.rendering import Bindings, Reference, rendered
+from disentanglement.results.supervision import protocol, supervision
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, Spec, TrainSpec
 from disentanglement.specs.networks import Adam, BernoulliLoss, OptimizerSpec
 from disentanglement.specs.objectives import (
@@ -20,19 +22,12 @@ from disentanglement.specs.objectives import (
     BetaVae,
     DipVae,
     FactorVae,
+    GroupVae,
+    Mlvae,
+    S2FactorVae,
+    S2FactorVaeCorrected,
 )
 from disentanglement.storage.manifests import Manifest
-
-Bindings = dict[str, Any]
-
-
-class Reference(str):
-    """A name that the reference writes without quotes, e.g. `@conv_encoder`."""
-
-
-def rendered(bindings: Mapping[str, Any]) -> dict[str, str]:
-    """Bindings as the reference writes them: strings quoted, references and numbers as they are."""
-    return {name: value if isinstance(value, Reference) else repr(value) for name, value in bindings.items()}
 
 
 def train_config(spec: TrainSpec, number: int | None = None) -> dict[str, str]:
@@ -47,13 +42,9 @@ def train_config(spec: TrainSpec, number: int | None = None) -> dict[str, str]:
         "encoder.num_latent": spec.architecture.num_latent,
         "decoder.decoder_fn": Reference(f"@{spec.architecture.decoder.word}"),
         "export_as_tf_hub.drop_collections": None,
-        "model.batch_size": spec.batch_size,
-        "model.eval_steps": spec.eval_steps,
-        "model.model_num": number,
-        "model.name": spec.objective.method,
-        "model.random_seed": spec.random_seed,
-        "model.training_steps": spec.training_steps,
+        **protocol(spec, number),
         **_objective(spec),
+        **supervision(spec),
     }
     return rendered(bindings)
 
@@ -163,7 +154,14 @@ def _reconstruction(spec: TrainSpec) -> Bindings:
 def _objective(spec: TrainSpec) -> Bindings:
     word, objective = spec.objective.selected
     name, parameters = OBJECTIVE_BINDINGS.get(type(objective), (word, own_fields))
-    return {"model.model": Reference(f"@{name}()"), **_named(name, parameters(objective))}
+    return {"model.model": _model(spec, name), **_named(name, parameters(objective))}
+
+
+def _model(spec: TrainSpec, name: str) -> Reference:
+    """A model, or where labels are seen its class: the sizes of the factors are passed to it later."""
+    if spec.labelled is not None:
+        return Reference(f"@{name}")
+    return Reference(f"@{name if spec.pairs is None else spec.objective.method}()")
 
 
 def _named(name: str, parameters: Bindings) -> Bindings:
@@ -178,9 +176,9 @@ def own_fields(objective: Spec) -> Bindings:
     return fields
 
 
-def _factor_vae(objective: FactorVae) -> Bindings:
+def _factor_vae(objective: FactorVae | S2FactorVae) -> Bindings:
     return {
-        "gamma": objective.gamma,
+        **own_fields(objective),
         "discriminator.discriminator_fn": Reference(f"@{objective.discriminator.word}"),
         "discriminator_optimizer.optimizer_fn": Reference("@discriminator/AdamOptimizer"),
         "discriminator_optimizer.learning_rate": None,
@@ -194,5 +192,9 @@ OBJECTIVE_BINDINGS: dict[type, tuple[str, Callable[[Any], Bindings]]] = {
     FactorVae: ("factor_vae", _factor_vae),
     DipVae: ("dip_vae", own_fields),
     BetaTcVae: ("beta_tc_vae", own_fields),
+    S2FactorVae: ("s2_factor_vae", _factor_vae),
+    S2FactorVaeCorrected: ("s2_factor_vae_corrected", _factor_vae),
+    GroupVae: ("group_vae", lambda objective: {"beta": objective.beta}),
+    Mlvae: ("mlvae", lambda objective: {"beta": objective.beta}),
 }
 """The reference's name of each objective and the parameters that it records."""
