@@ -25,7 +25,7 @@ class EventFiles:
         require_extra("tensorboard")
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder))
         self._last_step = 0
 
     def add(self, rows: Sequence[Row], times: Sequence[float] | None = None) -> int:
