@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
 
+from disentanglement.datasets.ground_truth import GridData
 from disentanglement.errors import Interrupted
 from disentanglement.models.computation import computation
 from disentanglement.models.data import TrainingData
@@ -47,87 +50,149 @@ def train(spec: TrainSpec, context: StepContext) -> StepResult:
         Interrupted: asked to stop, with a checkpoint in place.
     """
     with contract_threads():
-        return compute_once(spec, (), context, lambda attempt: _TrainStep(spec, context, attempt).run())
+        return compute_once(spec, (), context, lambda attempt: _train(TrainingAttempt(spec, context, attempt)))
 
 
-class _TrainStep:
-    """One attempt at training."""
+def _train(attempt: TrainingAttempt) -> Computed:
+    """From where it is to the last step."""
+    while True:
+        if attempt.context.should_stop():
+            attempt.stop()
+            raise Interrupted(f"stopped at step {attempt.training.step}, with a checkpoint: run it again to go on")
+        if attempt.is_done:
+            return attempt.finish()
+        attempt.training.advance_to(attempt.training.step + min(STEPS_PER_LOOK, attempt.steps_to_read))
+        attempt.look()
 
-    def __init__(self, spec: TrainSpec, context: StepContext, attempt: Attempt) -> None:
-        self._spec = spec
-        self._context = context
-        self._attempt = attempt
-        check_runnable([spec], context.trusted)
+
+@dataclass(frozen=True, slots=True)
+class OpenedData:
+    """A data set as a training wants it: several trainings may share one."""
+
+    truth: GridData
+    images: TrainingData
+
+    @classmethod
+    def of(cls, spec: TrainSpec, context: StepContext) -> Self:
+        """The data set of a spec, on the context's device.
+
+        Raises:
+            DeviceUnusable: PyTorch can't compute on the device.
+        """
         device = usable_device(context.device)
         data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
-        self._card = data_set.card
-        self._device = device
-        data = TrainingData(data_set.images.stored, device=device)
+        return cls(data_set, TrainingData(data_set.images.stored, device=device))
+
+
+class TrainingAttempt:
+    """One attempt at training a model: what surrounds its iterations, whoever makes them."""
+
+    def __init__(
+        self,
+        spec: TrainSpec,
+        context: StepContext,
+        attempt: Attempt,
+        *,
+        opened: OpenedData | None = None,
+        provenance: Mapping[str, object] | None = None,
+        engine: str = "",
+    ) -> None:
+        """`provenance` is recorded with the result, and so is `engine`, the way in which a pack trained it."""
+        self._spec = spec
+        self.context = context
+        self._attempt = attempt
+        check_runnable([spec], context.trusted)
+        data = opened or OpenedData.of(spec, context)
+        self._card = data.truth.card
+        self._device = data.images.device
+        self._provenance, self._engine = dict(provenance or {}), engine
         checkpoint = None if context.recompute else latest_checkpoint(attempt.store, "train", attempt.step_key)
-        self._training = Training(spec, data, data_set)
+        self.training = Training(spec, data.images, data.truth)
         self._history = History()
         self._saved_step, self._saved_at = 0, time.monotonic()
         if checkpoint is not None:  # it goes on whatever has become of the model that the training started from
             self._resume(checkpoint)
         else:
-            start_from(self._training, initial_weights(spec, context.store, data.image_shape))
+            start_from(self.training, initial_weights(spec, context.store, data.images.image_shape))
+        self._read_step, self._read_at = self.training.step, time.monotonic()
 
-    def run(self) -> Computed:
-        """Trains to the last step, evaluates, writes the weights."""
-        while self._training.step < self._training.num_steps:
-            self._advance()
-        self._save_if(lambda: self._saved_step < self._training.step)
+    @property
+    def is_done(self) -> bool:
+        """Whether the last step was made."""
+        return self.training.step >= self.training.num_steps
+
+    @property
+    def steps_to_read(self) -> int:
+        """Steps to the next row of the history, or to the last step."""
+        step = self.training.step
+        return min(step - step % STEPS_PER_READ + STEPS_PER_READ, self.training.num_steps) - step
+
+    def look(self) -> None:
+        """After some iterations: reads their terms and writes a checkpoint where it is time to.
+
+        Raises:
+            NonFiniteLoss: at which step the loss went wrong.
+        """
+        is_row_complete = self.training.step // STEPS_PER_READ > self._read_step // STEPS_PER_READ
+        if is_row_complete or self.is_done:
+            self._read()
+            self._save_if(self._checkpoint_is_due)
+            self._read_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Leaves a checkpoint. Raises `NonFiniteLoss` as `look` does."""
+        self._read()
+        self._save_if(lambda: self._saved_step < self.training.step)
+
+    def finish(self) -> Computed:
+        """Evaluates, writes the weights."""
+        self._save_if(lambda: self._saved_step < self.training.step)
         self._report("evaluating")
-        results = self._training.evaluate()
-        return self._finish(results)
+        return self._computed(self.training.evaluate())
 
-    def _advance(self) -> None:
-        """Up to the next read, or less when asked to stop."""
-        started, before = time.monotonic(), self._training.step
-        target = min(before - before % STEPS_PER_READ + STEPS_PER_READ, self._training.num_steps)
-        while self._training.step < target and not self._context.should_stop():
-            self._training.advance_to(min(self._training.step + STEPS_PER_LOOK, target))
-        if self._training.step > before:
-            self._read(max(time.monotonic() - started, 1e-9))
-        if self._context.should_stop():
-            self._save_if(lambda: self._saved_step < self._training.step)
-            raise Interrupted(f"stopped at step {self._training.step}, with a checkpoint: run it again to go on")
-        self._save_if(self._checkpoint_is_due)
-
-    def _read(self, seconds: float) -> None:
-        terms = self._training.read_terms()
+    def _read(self) -> None:
+        if self.training.step == self._read_step:
+            return
+        seconds = max(time.monotonic() - self._read_at, 1e-9)
+        terms = self.training.read_terms()
         rate = terms.num_iterations * self._spec.batch_size / seconds
         self._history.add(terms.step, {"loss": terms.loss, **terms.reported}, terms.kl_Z, rate)
+        self._read_step, self._read_at = self.training.step, time.monotonic()
         self._report(f"{rate:,.0f} images/s")
 
     def _checkpoint_is_due(self) -> bool:
         waited = time.monotonic() - self._saved_at
-        num_steps = self._training.step - self._saved_step
-        return waited >= self._context.checkpoint_every_s or num_steps >= CHECKPOINT_EVERY_STEPS
+        num_steps = self.training.step - self._saved_step
+        return waited >= self.context.checkpoint_every_s or num_steps >= CHECKPOINT_EVERY_STEPS
 
     def _save_if(self, is_due: Callable[[], bool]) -> None:
         if not is_due():
             return
-        contents = {STATE: tensors_to_bytes(self._training.state()), "history.json": self._history.to_json()}
-        put_checkpoint(self._attempt, self._training.step, contents)
+        contents = {STATE: tensors_to_bytes(self.training.state()), "history.json": self._history.to_json()}
+        put_checkpoint(self._attempt, self.training.step, contents)
         self._attempt.put(HISTORY, self._history.to_parquet())
-        self._context.keep_log(self._attempt, None)
-        self._saved_step, self._saved_at = self._training.step, time.monotonic()
+        self.context.keep_log(self._attempt, None)
+        self._saved_step, self._saved_at = self.training.step, time.monotonic()
 
     def _resume(self, checkpoint: Checkpoint) -> None:
-        self._training.restore(tensors_from_bytes(checkpoint.contents[STATE]))
+        self.training.restore(tensors_from_bytes(checkpoint.contents[STATE]))
         self._history = History.from_json(checkpoint.contents["history.json"])
         self._saved_step = checkpoint.position
 
     def _report(self, note: str) -> None:
-        self._context.report(Progress(self._training.step, self._training.num_steps, "steps", note))
+        self.context.report(Progress(self.training.step, self.training.num_steps, "steps", note))
 
-    def _finish(self, results: dict[str, float]) -> Computed:
-        weights = self._training.weights()
+    def _computed(self, results: dict[str, float]) -> Computed:
+        weights = self.training.weights()
         self._attempt.put(WEIGHTS, tensors_to_bytes(weights))
         self._attempt.put(HISTORY, self._history.to_parquet())
         digests = {name: tensor_digest(tensor.cpu().numpy()) for name, tensor in weights.items()}
         data = {"name": self._card.name, "digest": self._card.digest, "origin": str(self._card.origin)}
-        circumstances = computation(self._device, precision=self._spec.precision)
-        known = {"data": data, **initial_provenance(self._spec, self._context.store), "computation": circumstances}
+        circumstances = computation(self._device, precision=self._spec.precision, engine=self._engine)
+        known = {
+            "data": data,
+            **self._provenance,
+            **initial_provenance(self._spec, self.context.store),
+            "computation": circumstances,
+        }
         return Computed(results=results, tensors=digests, provenance=known)
