@@ -78,7 +78,8 @@ def test_factors_then_observations_then_labels_are_drawn_from_one_generator() ->
                 label[k] = rs.randint(size)
     np.testing.assert_array_equal(sample.rows_N, 12 * lamp_N + 4 * shape_N + angle_N)
     np.testing.assert_array_equal(sample.labels_NK, labels)
-    assert (sample.labels_NK.dtype, sample.sizes) == (np.float32, (3, 4))
+    assert sample.labels_NK.dtype == np.float32
+    assert sample.sizes == (3, 4)
 
 
 def test_a_labeller_that_hides_factors_changes_the_sizes() -> None:

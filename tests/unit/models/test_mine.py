@@ -60,7 +60,8 @@ def test_every_network_of_the_stack_estimates_as_it_would_alone(seed: int, num: 
     weights = {name: torch.from_numpy(rng.normal(size=w.shape)) for name, w in initial().items()}
     x_PB, y_PB = rng.normal(size=(2, len(PAIRS), num))
     permutations_PB = np.stack([rng.permutation(num) for _ in PAIRS])
-    estimates_P = mutual_information(*map(torch.from_numpy, (x_PB, y_PB, permutations_PB)), weights)
+    x, y, permutations = torch.from_numpy(x_PB), torch.from_numpy(y_PB), torch.from_numpy(permutations_PB)
+    estimates_P = mutual_information(x, y, permutations, weights)
     for p in range(len(PAIRS)):
         own = {name.removeprefix("estimator_network."): w[p].numpy() for name, w in weights.items()}
         expected = by_hand(x_PB[p], y_PB[p], permutations_PB[p], own)

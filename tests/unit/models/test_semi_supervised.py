@@ -28,7 +28,9 @@ SHAPE = (4, 4, 1)
 FACTORS = (Factor(name="lamp", size=2, is_latent=False), Factor(name="shape", size=3), Factor(name="angle", size=4))
 Object = dict[str, Any]
 
-XENT, L2, EMBED = {"xent": {}}, {"l2": {}}, {"embed": {"sigma": {"learned": {}}}}
+XENT: Object = {"xent": {}}
+L2: Object = {"l2": {}}
+EMBED: Object = {"embed": {"sigma": {"learned": {}}}}
 UNSUPERVISED: dict[str, Object] = {
     "s2_vae": {"beta_vae": {"beta": 4.0}},
     "s2_dip_vae": {"dip_vae": {"lambda_od": 2.0, "lambda_d_factor": 3.0, "dip_type": "ii"}},
