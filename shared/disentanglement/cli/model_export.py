@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,16 +66,17 @@ def export(
 
       disentangle models export my_study:42 --format torch,onnx,tensorboard --out beta_vae
     """
+    from disentanglement.specs.plugins import EVERYTHING, Trusted
     from disentanglement.steps.exporting import export as write
 
     wanted = [word.strip() for word in formats.split(",") if word.strip()]
     if server is None:
         opened, key = _find(store, project, reference)
-        paths = write(opened, key, out, wanted)
+        paths = write(opened, key, out, wanted, trusted=EVERYTHING)
     else:
         with tempfile.TemporaryDirectory() as folder:
             opened, key = _fetch(Server(server, token, project, tls_ca), reference, Path(folder))
-            paths = write(opened, key, out, wanted)
+            paths = write(opened, key, out, wanted, trusted=Trusted.from_env(os.environ))
     if as_json:
         print_json({"key": str(key), "files": [str(path) for path in paths]})
         return

@@ -17,6 +17,7 @@ from disentanglement.models.export import FORMATS, EventFiles, export_model
 from disentanglement.models.export.event_files import times_of
 from disentanglement.models.model import Model
 from disentanglement.specs import StepKey, TrainSpec, parse_spec
+from disentanglement.specs.plugins import INSTALLED, Trusted, check_runnable
 from disentanglement.steps.history import History
 from disentanglement.steps.train import HISTORY, WEIGHTS
 from disentanglement.storage.checkpoints import latest_checkpoint
@@ -30,15 +31,17 @@ ALL_FORMATS = (*FORMATS, TENSORBOARD)
 POLL_S = 5.0
 
 
-def export(store: Store, key: StepKey, folder: str | Path, formats: Iterable[str]) -> list[Path]:
+def export(
+    store: Store, key: StepKey, folder: str | Path, formats: Iterable[str], *, trusted: Trusted = INSTALLED
+) -> list[Path]:
     """Writes a committed model into a folder, which is made where it is missing; the files.
 
     `formats` are some of `safetensors` (weights and a loader that needs torch and safetensors alone), `torch`
     (`torch.export` programs), `onnx` and `tensorboard` (the training's history). `model_card.json` is always written,
-    last.
+    last. `trusted` says whose code may run, where a plugin makes the networks.
 
     Raises:
-        SpecError: a format that there is none of.
+        SpecError: a format that there is none of, or a plugin whose code may not run here.
         StepNotCommitted: the model is not trained yet.
         CorruptArtifact: its files are not as recorded.
         NotBuiltYet: a library of the extra `export` is missing, or a plugin's networks in a format that can't have any.
@@ -49,6 +52,7 @@ def export(store: Store, key: StepKey, folder: str | Path, formats: Iterable[str
     manifest = trained(store, key)
     card = data_card(store, manifest)
     spec = parse_spec(TrainSpec, manifest.spec)
+    check_runnable([spec.architecture, spec.reconstruction], trusted)
     model = Model.from_bytes(spec, _file(store, manifest, WEIGHTS), image_shape=card.observation_shape)
     of_the_model = [name for name in wanted if name in FORMATS]
     events = event_files(store, manifest, folder) if TENSORBOARD in wanted else []

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from disentanglement.errors import Interrupted
+from disentanglement.errors import Interrupted, SpecError
 from disentanglement.models.export import FORMATS
 from disentanglement.specs import StepKey, TrainSpec, parse_spec, step_key
 from disentanglement.steps import exporting, interactive
@@ -83,6 +83,18 @@ def test_an_unknown_format_lists_what_there_is(run: Any, trained: StepKey, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_a_plugins_code_runs_only_where_it_is_trusted(store: DirectoryStore, trained: StepKey, tmp_path: Path) -> None:
+    """As when a model comes from the store of a service: its manifest names code."""
+    manifest = find_manifest(store, "train", trained)
+    assert manifest is not None
+    plugin = {"plugin": {"name": "os:system", "parameters": {}, "source_digest": "0" * 64}}
+    spec = {**manifest.spec, "architecture": {"num_latent": 3, "encoder": plugin}}
+    tampered = manifest.model_copy(update={"spec": spec})
+    store.put(tampered.key, tampered.to_bytes())
+    with pytest.raises(SpecError, match=r"encoder\.plugin\.name: wanted an installed entry point"):
+        exporting.export(store, trained, tmp_path / "out", ["safetensors"])
+
+
 def test_help_names_every_format(run: Any) -> None:
     out = run("models", "export", "--help").out
     assert all(name in out for name in (*FORMATS, "tensorboard"))
@@ -109,8 +121,7 @@ def test_tensorboard_reads_the_curves_of_a_training(
     assert [event.step for event in loss] == [2, 4, 6]
     np.testing.assert_allclose([event.value for event in loss], [row["loss"] for row in rows], rtol=1e-6)
     started, finished = (
-        datetime.fromisoformat(str(manifest.provenance[name])).timestamp()
-        for name in ("started_at", "finished_at")
+        datetime.fromisoformat(str(manifest.provenance[name])).timestamp() for name in ("started_at", "finished_at")
     )
     assert all(started <= event.wall_time <= finished + 0.01 for event in loss)
     assert {"kl_per_latent/00", "kl_per_latent/02", "train/reconstruction_loss"} <= set(events.Tags()["scalars"])

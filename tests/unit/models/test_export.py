@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from disentanglement.errors import NotBuiltYet, SpecError
-from disentanglement.models.architectures import Architecture, Decoder, Encoder, architecture
+from disentanglement.models.architectures import Architecture, Encoder, architecture
 from disentanglement.models.export import export_model
-from disentanglement.models.export.layers import plain_architecture
 from disentanglement.models.export.programs import EncoderProgram
-from disentanglement.models.layers import Dense, Reshape
+from disentanglement.models.layers import Dense, Reshape, Weights
 from disentanglement.models.model import Model
+from disentanglement.models.networks import Networks
+from disentanglement.models.ops import Ops
 from disentanglement.specs import TrainSpec
 
 NETWORKS = [("conv_encoder", "deconv_decoder"), ("fc_encoder", "fc_decoder"), ("test_encoder", "test_decoder")]
@@ -175,15 +177,38 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-class Squared(Dense):
+class Halved(Dense):
     """A plugin's layer, of which nobody else knows what it computes."""
 
+    def apply(self, x: Tensor, weights: Weights, ops: Ops) -> Tensor:
+        """Half of what a dense layer gives."""
+        return super().apply(x, weights, ops) / 2
 
-def test_networks_of_a_plugin_have_no_loader_but_a_card() -> None:
-    known = Encoder((Reshape((64, 64, 1), (4096,)),), Dense("mean", 4096, 2), Dense("logvar", 4096, 2))
-    decoder = Decoder((Dense("outputs", 2, 4096), Reshape((4096,), (64, 64, 1))))
-    assert plain_architecture(Architecture(known, decoder)) is not None
-    assert plain_architecture(Architecture(known, Decoder((Squared("outputs", 2, 4096),)))) is None
+
+@pytest.fixture
+def plugin_model() -> Model:
+    """Its encoder has a layer that is none of ours, and variables under names of their own."""
+    model = model_of("test_encoder", "test_decoder", 1)
+    encoder = Encoder((Reshape((64, 64, 1), (4096,)), Halved("a", 4096, 5)), Dense("b", 5, 6), Dense("c", 5, 6))
+    networks = Architecture(encoder, model.networks.architecture.decoder)
+    model.networks = Networks(networks, networks.initial_weights(0))
+    return model
+
+
+def test_networks_of_a_plugin_are_exported_as_programs_with_a_card_without_layers(
+    plugin_model: Model, tmp_path: Path
+) -> None:
+    export_model(plugin_model, tmp_path, ["torch"])
+    images = images_for(plugin_model)
+    mean, _ = torch.export.load(tmp_path / "encoder.pt2").module()(torch.from_numpy(images))
+    assert_close(mean.detach(), plugin_model.encode(images)[0])
+    card = json.loads((tmp_path / "model_card.json").read_text())
+    assert card["networks"] == {"image_shape": [64, 64, 1], "num_latent": 6, "activation": "logits"}
+
+
+def test_networks_of_a_plugin_have_no_loader(plugin_model: Model, tmp_path: Path) -> None:
+    with pytest.raises(NotBuiltYet, match="plugin: export torch or onnx instead"):
+        export_model(plugin_model, tmp_path, ["safetensors"])
 
 
 def test_what_needs_a_library_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
