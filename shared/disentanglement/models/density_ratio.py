@@ -89,8 +89,8 @@ def loss_slopes(logits_B2: Tensor, permuted_logits_B2: Tensor) -> Tensor:
     """
     weight = 0.5 / len(logits_B2)
     p_B2, q_B2 = torch.softmax(logits_B2, dim=1), torch.softmax(permuted_logits_B2, dim=1)
-    joint_B = torch.where(is_clipped(p_B2[:, 0]), 0.0, -weight * p_B2[:, 1])
-    permuted_B = torch.where(is_clipped(q_B2[:, 1]), 0.0, weight * q_B2[:, 0])
+    joint_B = (-weight * p_B2[:, 1]).masked_fill(is_clipped(p_B2[:, 0]), 0)
+    permuted_B = (weight * q_B2[:, 0]).masked_fill(is_clipped(q_B2[:, 1]), 0)
     return torch.cat((joint_B, permuted_B))
 
 

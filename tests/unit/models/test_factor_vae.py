@@ -212,7 +212,7 @@ def largest_difference(gradients: dict[str, Tensor], others: dict[str, Tensor], 
     """Relative to the gradient of each variable."""
     assert gradients.keys() == others.keys()
     names = [name for name in gradients if name.startswith(scope)]
-    return max(((gradients[n] - others[n]).norm() / gradients[n].norm()).item() for n in names)
+    return max(float((gradients[n] - others[n]).norm() / gradients[n].norm()) for n in names)
 
 
 def test_each_network_follows_the_gradient_of_its_own_loss_at_the_same_weights(
