@@ -64,16 +64,23 @@ def mutual_information(x_PB: Tensor, y_PB: Tensor, permutations_PB: Tensor, weig
 
     `mean T(x, y) - log mean exp T(x, y[permutation])`, both over the batch (Donsker and Varadhan, 1983).
     """
-    together_PB = statistic(x_PB, y_PB, weights)
-    apart_PB = statistic(x_PB, y_PB.gather(1, permutations_PB), weights)
+    of_x_PBU = hidden_of_latents(x_PB, weights)
+    together_PB = statistic(of_x_PBU, y_PB, weights)
+    apart_PB = statistic(of_x_PBU, y_PB.gather(1, permutations_PB), weights)
     return together_PB.mean(dim=1) - (torch.logsumexp(apart_PB, dim=1) - math.log(x_PB.shape[1]))
 
 
-def statistic(x_PB: Tensor, y_PB: Tensor, weights: Weights) -> Tensor:
-    """The networks' outputs, `[P, B]`: sums of products over so few inputs and units that they stay in float32."""
-    of_x, of_y, last = ((weights[f"{SCOPE}.{d}.kernel"], weights[f"{SCOPE}.{d}.bias"]) for d in ("d1_x", "d1_y", "d2"))
-    hidden_PBU = x_PB[..., None] * of_x[0] + of_x[1][:, None] + y_PB[..., None] * of_y[0] + of_y[1][:, None]
-    return (functional.elu(hidden_PBU) * last[0].transpose(1, 2)).sum(dim=2) + last[1]
+def hidden_of_latents(x_PB: Tensor, weights: Weights) -> Tensor:
+    """What the latents add to the hidden units, and both layers' biases, `[P, B, U]`: the same for all labels."""
+    bias_PU = weights[f"{SCOPE}.d1_x.bias"] + weights[f"{SCOPE}.d1_y.bias"]
+    return torch.addcmul(bias_PU[:, None], x_PB[..., None], weights[f"{SCOPE}.d1_x.kernel"])
+
+
+def statistic(of_x_PBU: Tensor, y_PB: Tensor, weights: Weights) -> Tensor:
+    """The networks' outputs, `[P, B]`: element by element, so that they are float32 whatever matrix products are."""
+    hidden_PBU = functional.elu(torch.addcmul(of_x_PBU, y_PB[..., None], weights[f"{SCOPE}.d1_y.kernel"]))
+    kernel_PU1, bias_P1 = weights[f"{SCOPE}.d2.kernel"], weights[f"{SCOPE}.d2.bias"]
+    return (hidden_PBU * kernel_PU1.transpose(1, 2)).sum(dim=2) + bias_P1
 
 
 @dataclass(frozen=True, slots=True)
