@@ -49,7 +49,7 @@ def judge(networks: Networks, layers: tuple[Layer, ...], codes_BZ: Tensor, permu
 def judge_with_one_backward_pass(
     networks: Networks, layers: tuple[Layer, ...], codes_BZ: Tensor, permuted_BZ: Tensor
 ) -> Judgement:
-    """The same value and gradients with three quarters of the work, for layers that treat each row on its own.
+    """The same value and gradients with less work, for layers that treat each row on its own.
 
     Both losses see the two logits of a row through their difference alone: the total correlation with slope 1 / B, the
     cross-entropy with that of `loss_slopes`. What comes back through the layers is linear in the slope, row by row. So

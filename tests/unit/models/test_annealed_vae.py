@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from latent_batches import LATENT_BATCHES, LatentBatch, gradients, value
 from pytest import approx
 
+from disentanglement.models.data import TrainingData
 from disentanglement.models.objectives.annealed_vae import AnnealedVae
+from disentanglement.models.training import Training
+from disentanglement.specs import TrainSpec
 from disentanglement.specs.objectives import AnnealedVae as AnnealedVaeSpec
 
 STEPS = st.integers(0, 10**6)
@@ -56,3 +59,20 @@ def test_the_gradient_pushes_the_divergence_towards_the_capacity(batch: LatentBa
     assume(abs(below) > 1e-3)
     by_mean = gradients(annealed(), batch, step)[0].numpy()
     np.testing.assert_allclose(by_mean, np.sign(below) * 10 * batch.means / len(batch.means), rtol=1e-9)
+
+
+def test_training_sees_the_number_of_updates_made_before(spec: TrainSpec, data: TrainingData) -> None:
+    objective = {"annealed_vae": {"gamma": 10.0, "c_max": 20.0, "iteration_threshold": 4}}
+    training = Training(spec.replace(objective=objective), data)
+    for capacity in (0, 5, 10, 15, 20, 20):
+        training.advance(1)
+        reported = training.read_terms().reported
+        assert reported["regularizer"] == approx(10 * abs(reported["kl_loss"] - capacity), rel=1e-5)
+
+
+def test_evaluation_sees_the_number_of_updates_made_at_the_end(spec: TrainSpec, data: TrainingData) -> None:
+    objective = {"annealed_vae": {"gamma": 10.0, "c_max": 2000.0, "iteration_threshold": 4}}
+    training = Training(spec.replace(objective=objective), data)
+    training.advance(2)
+    results = training.evaluate()
+    assert results["regularizer"] == approx(10 * (1000 - results["kl_loss"]), rel=1e-5)

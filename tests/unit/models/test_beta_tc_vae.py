@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import objective_oracles as oracles
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from latent_batches import LATENT_BATCHES, LatentBatch, gradients, regularized, value
 from pytest import approx
 
+from disentanglement.models.data import TrainingData
 from disentanglement.models.objectives.beta_tc_vae import BetaTcVae
 from disentanglement.models.objectives.beta_vae import BetaVae
 from disentanglement.models.objectives.unsupervised import Latents
 from disentanglement.models.posterior import Posterior
+from disentanglement.models.training import Training
+from disentanglement.specs import TrainSpec
 from disentanglement.specs.objectives import BetaTcVae as BetaTcVaeSpec
 from disentanglement.specs.objectives import BetaVae as BetaVaeSpec
 
@@ -46,6 +50,14 @@ def test_the_regularizer_is_that_of_loops(batch: LatentBatch, beta: float) -> No
 def test_with_beta_one_it_is_the_vae_in_value_and_gradient(batch: LatentBatch) -> None:
     assert value(beta_tc(1.0), batch) == approx(value(VAE, batch), rel=1e-12)
     torch.testing.assert_close(gradients(beta_tc(1.0), batch), gradients(VAE, batch))
+
+
+def test_training_with_beta_one_is_training_the_vae(spec: TrainSpec, data: TrainingData) -> None:
+    objectives: list[dict[str, Any]] = [{"beta_tc_vae": {"beta": 1.0}}, {"beta_vae": {"beta": 1.0}}]
+    trainings = [Training(spec.replace(objective=objective), data) for objective in objectives]
+    for training in trainings:
+        training.advance(3)
+    torch.testing.assert_close(trainings[0].weights(), trainings[1].weights(), rtol=1e-5, atol=1e-6)
 
 
 @given(LATENT_BATCHES)

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import objective_oracles as oracles
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from latent_batches import LATENT_BATCHES, LatentBatch, value
 from pytest import approx
 
+from disentanglement.models.data import TrainingData
 from disentanglement.models.objectives.dip_vae import DipVae
+from disentanglement.models.training import Training
+from disentanglement.specs import TrainSpec
 from disentanglement.specs.objectives import DipType
 from disentanglement.specs.objectives import DipVae as DipVaeSpec
 
@@ -51,6 +57,16 @@ def test_the_regularizer_is_that_of_loops(
 @given(LATENT_BATCHES, TYPES, st.floats(0, 10))
 def test_with_lambda_zero_the_regularizer_is_the_vaes(batch: LatentBatch, dip_type: DipType, factor: float) -> None:
     assert value(dip(dip_type, 0.0, factor), batch) == approx(oracles.divergence(batch.means, batch.logvars), abs=1e-9)
+
+
+@pytest.mark.parametrize("dip_type", ["i", "ii"])
+def test_training_with_lambda_zero_is_training_the_vae(dip_type: DipType, spec: TrainSpec, data: TrainingData) -> None:
+    dip_spec = {"lambda_od": 0.0, "lambda_d_factor": 3.0, "dip_type": dip_type}
+    objectives: list[dict[str, Any]] = [{"dip_vae": dip_spec}, {"beta_vae": {"beta": 1.0}}]
+    trainings = [Training(spec.replace(objective=objective), data) for objective in objectives]
+    for training in trainings:
+        training.advance(3)
+    torch.testing.assert_close(trainings[0].weights(), trainings[1].weights(), rtol=1e-5, atol=1e-6)
 
 
 @given(LATENT_BATCHES, st.floats(0, 50))
