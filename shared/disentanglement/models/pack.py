@@ -25,14 +25,14 @@ from disentanglement.specs import TrainSpec
 Way = Literal["in_turn", "stacked"]
 
 
-def way_for(device: torch.device) -> Way:
-    """How a pack is trained best on a device.
+def way_for(device: str) -> Way | None:
+    """How models are trained together where a device gains from it; None where it gains nothing.
 
     A GPU is idle most of the time that one of these models trains: its kernels are too small, and K models at once
-    make them K times as big. A CPU core is busy with one model already; there stacking only costs copies and cache
-    (the measurements are in `packs.md` beside this file).
+    make them K times as big. A CPU core is busy with one model already; there stacking only costs copies and cache,
+    and models in turn take each other's cache (the measurements are in `packs.md` beside this file).
     """
-    return "stacked" if device.type == "cuda" else "in_turn"
+    return "stacked" if device.partition(":")[0] == "cuda" else None
 
 
 def what_is_shared(spec: TrainSpec) -> TrainSpec | None:

@@ -40,7 +40,8 @@ STORE_PATIENCE_S, STORE_PAUSE_S = 300.0, 5.0
 
 ENVIRONMENT = """\
 Environment: DISENTANGLEMENT_STORE (a directory or s3://bucket/prefix), DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE,
-DISENTANGLEMENT_CHECKPOINT_S (60), DISENTANGLEMENT_TOKEN (asked of every caller; required beyond loopback),
+DISENTANGLEMENT_CHECKPOINT_S (60), DISENTANGLEMENT_PACK (how a group's models are trained together: off, in_turn or
+stacked; what suits the device), DISENTANGLEMENT_TOKEN (asked of every caller; required beyond loopback),
 DISENTANGLEMENT_LOG_LEVEL. The aggregator
 also: DISENTANGLEMENT_TLS_CA (a PEM file, or `system`: the other services are called by TLS) and
 DISENTANGLEMENT_INSECURE_CHANNEL=1 (the token may be sent to other hosts in clear)."""

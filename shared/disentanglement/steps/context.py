@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from disentanglement.errors import SpecError
 from disentanglement.specs.plugins import INSTALLED, Trusted
@@ -19,6 +19,10 @@ from disentanglement.storage.store import Store
 DEVICE_VARIABLE = "DISENTANGLEMENT_DEVICE"
 CHECKPOINT_VARIABLE = "DISENTANGLEMENT_CHECKPOINT_S"
 DEFAULT_CHECKPOINT_S = 60.0
+PACK_VARIABLE = "DISENTANGLEMENT_PACK"
+
+Packing = Literal["off", "in_turn", "stacked"]
+"""How the models of a group are trained: each alone, or as packs (`models.pack`)."""
 
 KeepLog = Callable[[Attempt, BaseException | None], None]
 """Writes the end of the log under an attempt, with what ended it."""
@@ -44,11 +48,13 @@ class StepContext:
     """What a training may lose when it is killed; shorter where nodes are taken away often."""
     trusted: Trusted = INSTALLED
     """Whose code may run."""
+    pack: Packing | None = None
+    """None: what suits the device best."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """From DISENTANGLEMENT_STORE, DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE, DISENTANGLEMENT_CHECKPOINT_S and
-        DISENTANGLEMENT_PLUGINS.
+        """From DISENTANGLEMENT_STORE, DISENTANGLEMENT_CACHE, DISENTANGLEMENT_DEVICE, DISENTANGLEMENT_CHECKPOINT_S,
+        DISENTANGLEMENT_PACK and DISENTANGLEMENT_PLUGINS.
 
         Raises:
             SpecError: one of them cannot be understood.
@@ -56,7 +62,8 @@ class StepContext:
         every_s = checkpoint_interval(env)
         device = env.get(DEVICE_VARIABLE, "cpu")
         store, trusted = open_store(env=env), Trusted.from_env(env)
-        return cls(store, cache_directory(env), device, checkpoint_every_s=every_s, trusted=trusted)
+        pack = packing(env)
+        return cls(store, cache_directory(env), device, checkpoint_every_s=every_s, trusted=trusted, pack=pack)
 
     def replace(self, **changes: Any) -> Self:
         """The same context with some members changed."""
@@ -73,3 +80,11 @@ def checkpoint_interval(env: Mapping[str, str]) -> float:
     if not 0 < seconds < math.inf:
         raise SpecError.of(CHECKPOINT_VARIABLE, "a number of seconds above 0", repr(given))
     return seconds
+
+
+def packing(env: Mapping[str, str]) -> Packing | None:
+    """DISENTANGLEMENT_PACK: off, in_turn or stacked; None where it is not set."""
+    given = env.get(PACK_VARIABLE) or None
+    if given is not None and given not in get_args(Packing):
+        raise SpecError.of(PACK_VARIABLE, " or ".join(get_args(Packing)), repr(given))
+    return given  # type: ignore[return-value] # one of them

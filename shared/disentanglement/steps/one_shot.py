@@ -6,7 +6,7 @@ The exit code tells the engine what to do next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -24,6 +24,7 @@ from disentanglement.specs.canonical import contract_version
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.driver import TERMINAL
 from disentanglement.steps.ledger import StudyLedger
+from disentanglement.steps.packing import packs_of, train_as_pack, way_of
 from disentanglement.steps.run import run_step
 from disentanglement.storage.commit import find_manifest
 from disentanglement.storage.failures import failure
@@ -112,7 +113,9 @@ def run_group(
         if others := {name: version for kind in steps for name, version in other_contracts(cell, kind).items()}:
             log.error("contract versions differ", extra={"contracts": others})
             return ExitCode.OTHER_CONTRACT
-        ends = {end for items in _members(cell, steps, group.numbers) for end in _run_member(items, ledger, context)}
+        members = list(_members(cell, steps, group.numbers))
+        begun = _train_in_packs(members, ledger, context) if step == "train" and len(members) > 1 else {}
+        ends = {end for items in members for end in _run_member(items, ledger, context, begun)}
     except (Interrupted, Unavailable, ResourceExhausted) as error:
         log.warning("try again", extra={"cause": str(error)})
         return ExitCode.TRY_AGAIN
@@ -138,9 +141,28 @@ def _members(cell: PlanCell, steps: tuple[Step, ...], numbers: tuple[int, ...]) 
         yield [item for item in steps_of(models[number]) if item.step in steps]
 
 
-def _run_member(items: list[WorkItem], ledger: StudyLedger, context: StepContext) -> Iterator[ExitCode]:
+def _train_in_packs(
+    members: list[list[WorkItem]], ledger: StudyLedger, context: StepContext
+) -> dict[StepKey, Tries | None]:
+    """Trains what the device trains best together; the tries that were begun. Everybody's end is seen afterwards."""
+    if (way := way_of(context)) is None:
+        return {}
+    if context.should_stop():
+        raise Interrupted("asked to stop")
+    begun: dict[StepKey, Tries | None] = {}
+    for pack in packs_of([item for item, *_ in members if not _has_failed(ledger, item.step, item.key)]):
+        begun |= {item.key: _begin(ledger, item) for item in pack}
+        fresh = [item for item in pack if (found := begun[item.key]) is not None and len(found.begun) < MAX_TRIES]
+        for item, error in train_as_pack(fresh, context, way):
+            ledger.record_failure(item, error)
+    return begun
+
+
+def _run_member(
+    items: list[WorkItem], ledger: StudyLedger, context: StepContext, begun_before: Mapping[StepKey, Tries | None]
+) -> Iterator[ExitCode]:
     """The ends of one model's steps; what follows a training is left out unless that is committed."""
-    begun: Tries | None = None
+    begun = begun_before.get(items[0].key)
     for item in items:
         if context.should_stop():
             raise Interrupted("asked to stop")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
-from disentanglement.errors import DisentanglementError, Interrupted
+from disentanglement.errors import DisentanglementError, Interrupted, StepNotCommitted
 from disentanglement.models.pack import Pack, Way
 from disentanglement.models.threads import contract_threads
 from disentanglement.specs import THREADS_PER_STEP, TrainSpec
@@ -22,7 +22,7 @@ from disentanglement.steps.train import OpenedData, TrainingAttempt
 log = logging.getLogger(__name__)
 
 Outcome = StepResult | DisentanglementError
-"""A committed step, or why that model can't succeed as specified."""
+"""A committed step, or why that model can't succeed as specified, or not yet: the model it starts from is missing."""
 
 ITERATIONS_PER_LOOK = 4
 """Iterations of all members between two looks at whether somebody asked to stop."""
@@ -135,7 +135,7 @@ class _PackStep:
         """What can't succeed as specified ends this model, and no other."""
         try:
             yield
-        except TERMINAL as error:
+        except (*TERMINAL, StepNotCommitted) as error:
             log.warning("failed in a pack", extra={"model": number, "reason": error.reason})
             if number in self._begun:
                 self._begun[number].fail(error)
