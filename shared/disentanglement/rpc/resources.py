@@ -12,7 +12,7 @@ from disentanglement.errors import ArtifactNotFound, DisentanglementError, NonFi
 from disentanglement.jobs.states import JobState
 from disentanglement.rpc.convert import enum_number, enum_words, to_proto
 from disentanglement.rpc.names import EVALUATIONS, REPRESENTATIONS, TRAINING_JOBS, name_of
-from disentanglement.specs import EvaluateSpec, PostprocessSpec, TrainSpec, parse_spec, step_key
+from disentanglement.specs import EvaluateSpec, PostprocessSpec, TrainSpec, canonical_json, parse_spec, step_key
 from disentanglement.steps.evaluations import Evaluation
 from disentanglement.steps.executor import Job
 from disentanglement.steps.progress import Progress
@@ -170,12 +170,14 @@ def failure(error: DisentanglementError) -> job_pb2.Failure:
 def provenance(manifest: Manifest) -> job_pb2.Provenance:
     """What a manifest says of how it came about."""
     known = manifest.provenance
+    computation = _mapping(known.get("computation"))
     message = job_pb2.Provenance(
         step_keys=step_keys(manifest),
         contract_version=manifest.contract,
         codes_digest=str(known.get("codes") or ""),
         device=str(known.get("device", "")),
-        engine=str(_mapping(known.get("computation")).get("engine", "")),
+        engine=str(computation.get("engine", "")),
+        computation={name: canonical_json(value) for name, value in computation.items()},
         versions={name: str(version) for name, version in _mapping(known.get("versions")).items()},
         **_specs(manifest),
     )

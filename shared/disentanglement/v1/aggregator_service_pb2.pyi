@@ -554,7 +554,9 @@ class DownloadArtifactRequest(google.protobuf.message.Message):
     name: builtins.str
     """A training job, a representation or a model of a study, by its resource name."""
     file: builtins.str
-    """The file inside the step, e.g. `weights.safetensors`. Required."""
+    """The file inside the step, e.g. `weights.safetensors`; `manifest.json` is its commit, `data_card.json` describes the
+    data that it learned from. Required.
+    """
     offset: builtins.int
     """First byte to send, to go on after a broken download. Default: 0."""
     @property

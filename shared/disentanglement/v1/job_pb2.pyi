@@ -422,6 +422,22 @@ class Provenance(google.protobuf.message.Message):
         ) -> None: ...
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
+    @typing.final
+    class ComputationEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     STEP_KEYS_FIELD_NUMBER: builtins.int
     TRAIN_SPEC_FIELD_NUMBER: builtins.int
     POSTPROCESS_SPEC_FIELD_NUMBER: builtins.int
@@ -437,6 +453,7 @@ class Provenance(google.protobuf.message.Message):
     VERSIONS_FIELD_NUMBER: builtins.int
     WALL_TIME_FIELD_NUMBER: builtins.int
     IMAGE_DIGEST_FIELD_NUMBER: builtins.int
+    COMPUTATION_FIELD_NUMBER: builtins.int
     contract_version: builtins.str
     """Contract version of the step."""
     data_origin: disentanglement.v1.dataset_pb2.DataOrigin.ValueType
@@ -448,7 +465,7 @@ class Provenance(google.protobuf.message.Message):
     device: builtins.str
     """The device, e.g. `cpu` or the name of a GPU with its driver."""
     engine: builtins.str
-    """What did the arithmetic, e.g. `eager`."""
+    """How models were trained together, e.g. `stacked`; empty where nothing was trained."""
     threads: builtins.int
     """Intra-operation threads."""
     image_digest: builtins.str
@@ -481,6 +498,10 @@ class Provenance(google.protobuf.message.Message):
     def wall_time(self) -> google.protobuf.duration_pb2.Duration:
         """Time from start to commit."""
 
+    @property
+    def computation(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Precision, switches and libraries of what PyTorch computed, by name, e.g. `deterministic_algorithms`; values as JSON."""
+
     def __init__(
         self,
         *,
@@ -499,9 +520,10 @@ class Provenance(google.protobuf.message.Message):
         versions: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         wall_time: google.protobuf.duration_pb2.Duration | None = ...,
         image_digest: builtins.str = ...,
+        computation: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["evaluate_spec", b"evaluate_spec", "postprocess_spec", b"postprocess_spec", "step_keys", b"step_keys", "train_spec", b"train_spec", "wall_time", b"wall_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["codes_digest", b"codes_digest", "contract_version", b"contract_version", "data_digest", b"data_digest", "data_origin", b"data_origin", "device", b"device", "engine", b"engine", "evaluate_spec", b"evaluate_spec", "image_digest", b"image_digest", "pack_mates", b"pack_mates", "postprocess_spec", b"postprocess_spec", "step_keys", b"step_keys", "threads", b"threads", "train_spec", b"train_spec", "versions", b"versions", "wall_time", b"wall_time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["codes_digest", b"codes_digest", "computation", b"computation", "contract_version", b"contract_version", "data_digest", b"data_digest", "data_origin", b"data_origin", "device", b"device", "engine", b"engine", "evaluate_spec", b"evaluate_spec", "image_digest", b"image_digest", "pack_mates", b"pack_mates", "postprocess_spec", b"postprocess_spec", "step_keys", b"step_keys", "threads", b"threads", "train_spec", b"train_spec", "versions", b"versions", "wall_time", b"wall_time"]) -> None: ...
 
 global___Provenance = Provenance
 
