@@ -6,6 +6,7 @@ circumstances and other numbers are a defect, other circumstances are a reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ def computation(device: torch.device, *, precision: str = "fp32", engine: str = 
         "threads": torch.get_num_threads(),
         "cpu_capability": cpu_capability(),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "float32_matmul_precision": _told(torch.get_float32_matmul_precision),
         "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
         "mkl": torch.backends.mkl.is_available(),
     }
@@ -56,11 +57,19 @@ def _cuda(device: torch.device) -> Circumstances:
         "cudnn": cudnn.version() if cudnn.is_available() else None,
         "driver": driver(),
         "compute_capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
-        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
-        "tf32_cudnn": cudnn.allow_tf32,
+        "tf32_matmul": _told(lambda: torch.backends.cuda.matmul.allow_tf32),
+        "tf32_cudnn": _told(lambda: cudnn.allow_tf32),
         "cudnn_deterministic": cudnn.deterministic,
         "cudnn_benchmark": cudnn.benchmark,
     }
+
+
+def _told(ask: Callable[[], object]) -> object:
+    """PyTorch refuses to tell a switch where somebody has set it by its newer name: no reason to lose a training."""
+    try:
+        return ask()
+    except RuntimeError:
+        return "set by another interface"
 
 
 def _processor() -> str:

@@ -33,6 +33,16 @@ def test_a_switch_is_recorded_as_it_is_at_that_moment() -> None:
             torch.use_deterministic_algorithms(before)
 
 
+def test_a_switch_that_pytorch_refuses_to_tell_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a plugin sets `torch.backends.cuda.matmul.fp32_precision`, and others ask by the older name."""
+
+    def refuse() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
+    assert computation(CPU)["float32_matmul_precision"] == "set by another interface"
+
+
 def test_without_an_engine_none_is_recorded() -> None:
     assert "engine" not in computation(CPU)
 
