@@ -155,7 +155,7 @@ def test_what_is_not_built_yet_is_named(stack: Stack) -> None:
     create = trainer.CreateTrainingJobRequest(parent=PARENT)
     create.spec.dataset.name = "dummy_data"
     create.spec.objective.beta_vae.beta = 4
-    create.spec.optimizer.plugin.name = "mine:Optimizer"
+    create.spec.dataset.options.add().plugin.name = "mine:Option"
     with grpc.insecure_channel(stack.address) as channel:
         evaluators = evaluator_grpc.EvaluatorServiceStub(channel)
         trainers = trainer_grpc.TrainerServiceStub(channel)
@@ -167,7 +167,7 @@ def test_what_is_not_built_yet_is_named(stack: Stack) -> None:
             "Validate": lambda: evaluators.Validate(evaluator.ValidateRequest(), timeout=20),
             "CreateReasoningJob": lambda: trainers.CreateReasoningJob(trainer.CreateReasoningJobRequest(), timeout=20),
             "irs": lambda: evaluators.EvaluateMetrics(irs, timeout=20),
-            "optimizer.plugin": lambda: trainers.CreateTrainingJob(create, timeout=20),
+            "dataset.options.plugin": lambda: trainers.CreateTrainingJob(create, timeout=20),
             "metric.unsupervised_metrics": lambda: aggregator_grpc.AggregatorServiceStub(channel).CreateStudy(
                 aggregator.CreateStudyRequest(parent=PARENT, published="unsupervised_study_v1"), timeout=20
             ),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.errors import SpecError
 from disentanglement.models.architectures import architecture, discriminator
 from disentanglement.models.layers import Layer, Reshape
 from disentanglement.models.networks import Networks
@@ -122,15 +122,6 @@ def test_initial_weights_are_a_function_of_the_seed_and_differ_between_variables
 def test_an_image_of_another_size_is_refused_before_any_work() -> None:
     with pytest.raises(SpecError, match="64 x 64"):
         architecture(STUDY, (32, 32, 1))
-
-
-@pytest.mark.parametrize("field", ["encoder", "decoder"])
-def test_networks_that_are_not_built_yet_are_refused_by_name(field: str) -> None:
-    plugin = {"plugin": {"name": "nobody"}}
-    with pytest.raises(NotBuiltYet, match=rf"{field}\.plugin"):
-        architecture(ArchitectureSpec.model_validate({field: plugin}), (64, 64, 1))
-    with pytest.raises(NotBuiltYet, match=r"discriminator\.plugin"):
-        discriminator(DiscriminatorSpec.model_validate(plugin), num_latent=10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.errors import SpecError
 from disentanglement.models.optimizers import Adam, GradientDescent, Optimizer, learning_rate, optimizer_of
 from disentanglement.specs.networks import Adam as AdamSpec
 from disentanglement.specs.networks import GradientDescent as GradientDescentSpec
@@ -135,5 +135,3 @@ def test_specs_name_their_optimisers() -> None:
     descent = OptimizerSpec.model_validate({"gradient_descent": {"learning_rate": 0.1}})
     assert isinstance(optimizer_of(one(), descent), GradientDescent)
     assert isinstance(optimizer_of(one(), OptimizerSpec(adam=AdamSpec())), Adam)
-    with pytest.raises(NotBuiltYet, match=r"optimizer\.plugin"):
-        optimizer_of({}, OptimizerSpec.model_validate({"plugin": {"name": "mine"}}))

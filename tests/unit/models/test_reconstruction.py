@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from disentanglement.errors import NotBuiltYet
-from disentanglement.models.reconstruction import bernoulli_loss, intensities, l2_loss, reconstruction_loss
-from disentanglement.specs.base import Plugin
-from disentanglement.specs.networks import ReconstructionSpec
+from disentanglement.models.reconstruction import bernoulli_loss, intensities, l2_loss
 
 
 def test_bernoulli_loss_of_an_undecided_decoder_is_log_two_for_every_pixel() -> None:
@@ -54,8 +51,3 @@ def test_subtracting_the_entropy_of_the_image_changes_the_value_alone() -> None:
 def test_intensities_lie_between_zero_and_one() -> None:
     outputs = torch.tensor([-100.0, 0.0, 100.0])
     assert intensities(outputs, "logits").tolist() == intensities(outputs, "tanh").tolist() == [0.0, 0.5, 1.0]
-
-
-def test_a_plugin_loss_is_refused_by_name() -> None:
-    with pytest.raises(NotBuiltYet, match=r"reconstruction\.plugin"):
-        reconstruction_loss(ReconstructionSpec(plugin=Plugin(name="mine")))

@@ -191,7 +191,7 @@ def test_a_state_of_another_model_is_refused(spec: TrainSpec, data: TrainingData
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"optimizer": {"plugin": {"name": "mine:Optimizer"}}}, "optimizer.plugin"),
+        ({"dataset": {"name": "a", "options": [{"plugin": {"name": "mine:Option"}}]}}, "dataset.options.plugin"),
         (
             {"dataset": {"name": "a", "options": [{"correlated_factors": {"factors": ["x", "y"], "strength": 1.0}}]}},
             "correlated_factors",

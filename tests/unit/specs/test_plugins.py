@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plugin_files import plugin_files
 
 from disentanglement.errors import SpecError
 from disentanglement.specs import EvaluateSpec, MetricSpec, Plugin, StepKey, TrainSpec, parse_spec, step_key
-from disentanglement.specs import sources as sources_module
 from disentanglement.specs.plugins import (
     EVERYTHING,
     Trusted,
@@ -32,20 +32,10 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes modules where they can be imported; what a test imports is forgotten after it."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sources_module, "_imported", {})
-    known = set(sys.modules)
-
-    def write(path: str, text: str) -> Path:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-        return tmp_path / path
-
-    yield write
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
+def write(tmp_path: Path) -> Iterator[Write]:
+    """Writes modules where they can be imported."""
+    with plugin_files(tmp_path) as files:
+        yield files.write
 
 
 @pytest.fixture
