@@ -23,7 +23,7 @@ from disentanglement.specs.objectives import Mlvae as MlvaeSpec
 
 GOLDEN = Path(__file__).parent / "losses"
 BERNOULLI = reconstruction_loss(ReconstructionSpec(bernoulli_loss=BernoulliLoss()))
-SPECS = {"group_vae": GroupVaeSpec, "mlvae": MlvaeSpec}
+SPECS: dict[str, type[GroupVaeSpec] | type[MlvaeSpec]] = {"group_vae": GroupVaeSpec, "mlvae": MlvaeSpec}
 VARIANTS = [(family, aggregation) for family in SPECS for aggregation in ("labels", "argmax")]
 
 

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from disentanglement.models import catalog
 from disentanglement.models.architectures import Variable
+from disentanglement.models.captured import WARM_UPS, Unrecorded, can_be_recorded
 from disentanglement.models.data import TrainingData
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.beta_vae import BetaVae
@@ -32,6 +33,7 @@ from disentanglement.models.training import Training
 from disentanglement.specs import ObjectiveSpec
 
 OBJECTIVES = every_objective()
+RECORDABLE = [objective for objective in OBJECTIVES if objective.word in catalog.REGULARIZERS]
 SIZES = (3, 4, 2)
 
 
@@ -53,7 +55,7 @@ class NoWaitingCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-class NoConstants(TorchFunctionMode):  # type: ignore[no-untyped-call]
+class NoConstants(TorchFunctionMode):
     """Python's numbers become tensors on the host, and are copied below the level at which copies are seen."""
 
     MAKERS = (torch.tensor, torch.as_tensor, Tensor.new_tensor)
@@ -113,11 +115,22 @@ def test_an_update_never_waits_for_the_device(objective: ObjectiveSpec) -> None:
         training.advance(2)
 
 
+@pytest.mark.usefixtures("_no_initial_weights")
+@pytest.mark.parametrize("objective", RECORDABLE, ids=name_of)
+def test_an_update_that_is_made_to_be_recorded_never_waits_for_the_device(objective: ObjectiveSpec) -> None:
+    training = training_on("meta", objective)
+    assert can_be_recorded(training)
+    training.record_with(Unrecorded)
+    training.advance(WARM_UPS)
+    with no_waiting():
+        training.advance(2)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
 def test_an_update_never_waits_for_the_gpu(objective: ObjectiveSpec) -> None:
     training = training_on("cuda", objective)
-    training.advance(2)
+    training.advance(WARM_UPS + 1)  # it waits while it records
     with cuda_error_mode():
         training.advance(3)
     training.read_terms()
@@ -151,7 +164,7 @@ WAYS: dict[str, Callable[[Tensor], Any]] = {
     "to the host": lambda codes: codes.cpu(),
     "to a list": lambda codes: codes.tolist(),
     "to numpy": lambda codes: codes.detach().numpy(),
-    "unique": lambda codes: codes.unique(),
+    "unique": torch.unique,
     "isnan": lambda codes: bool(codes.isnan().any()),
     "from the host": lambda codes: torch.ones(3).to(codes.device),
     "a new constant": lambda codes: torch.tensor([1.0, 2.0], device=codes.device),

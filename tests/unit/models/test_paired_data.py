@@ -74,7 +74,7 @@ def test_pairs_are_a_function_of_the_seed_the_stream_and_the_iteration(data: Tra
 def test_the_number_of_changes_is_that_of_the_spec(data: TrainingData, truth: GridData) -> None:
     def most(k: int) -> int:
         pairs = (shown(paired(data, truth, k=k).at(iteration)) for iteration in range(ITERATIONS_PER_BLOCK))
-        return max((first != second).sum(axis=1).max() for first, second, _ in pairs)
+        return max(int((first != second).sum(axis=1).max()) for first, second, _ in pairs)
 
     assert [most(k) for k in (1, 2, 3, -1)] == [1, 2, 3, 2]
 

@@ -28,7 +28,7 @@ from disentanglement.specs.objectives import Aggregation
 from disentanglement.specs.objectives import GroupVae as GroupVaeSpec
 from disentanglement.specs.objectives import Mlvae as MlvaeSpec
 
-SPECS = {"group_vae": GroupVaeSpec, "mlvae": MlvaeSpec}
+SPECS: dict[str, type[GroupVaeSpec] | type[MlvaeSpec]] = {"group_vae": GroupVaeSpec, "mlvae": MlvaeSpec}
 AVERAGES = {"group_vae": average_of_group_vae, "mlvae": average_of_mlvae}
 VARIANTS = [(family, aggregation) for family in SPECS for aggregation in ("labels", "argmax")]
 families = pytest.mark.parametrize("family", list(SPECS))
