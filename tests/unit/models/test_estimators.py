@@ -156,6 +156,12 @@ def test_total_correlation_is_finite_at_extreme_variances_where_sums_of_exponent
     assert not naive_total_correlation(codes_BZ, posterior).isfinite()
 
 
+def test_total_correlation_is_finite_for_codes_far_from_every_encoding() -> None:
+    # Two equal encodings 100 standard deviations away: every sum has two equal terms, so -log 2 is left of three.
+    posterior = Posterior(torch.zeros(2, 2), torch.zeros(2, 2))
+    assert total_correlation(torch.full((2, 2), 100.0), posterior).item() == approx(-math.log(2), rel=1e-3)
+
+
 # ------------------------------------------------------------------------------------------------------------ capacity
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.0), (10, 10.0), (100, 100.0), (101, 100.0)])
 def test_capacity_has_the_values_of_the_references_tests(step: int, expected: float) -> None:
