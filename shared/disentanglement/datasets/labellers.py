@@ -22,6 +22,7 @@ from disentanglement.specs.supervision import (
     PartialLabeller,
     PerfectLabeller,
     PermutedLabeller,
+    SupervisedLossSpec,
 )
 
 
@@ -77,9 +78,7 @@ def partial_labels(factors_NK: Factors, sizes: Sequence[int], rs: RandomState, *
     Raises:
         SpecError: more factors than there are.
     """
-    if num_observed_factors > len(sizes):
-        field = "labelled.labeller.partial_labeller.num_observed_factors"
-        raise SpecError.of(field, f"at most {len(sizes)}", num_observed_factors)
+    check_observed(num_observed_factors, len(sizes))
     observed = rs.choice(len(sizes), size=num_observed_factors, replace=False).tolist()
     return Labels(factors_NK[:, observed].astype(np.float32), tuple(sizes[k] for k in observed))
 
@@ -99,3 +98,24 @@ def labeller(spec: LabellerSpec) -> Labeller:
             return lambda factors, sizes, rs: partial_labels(factors, sizes, rs, num_observed_factors=num)
         case word, _:
             raise NotBuiltYet(f"labelled.labeller.{word}")
+
+
+def num_labels(spec: LabellerSpec, num_factors: int) -> int:
+    """How many labels there will be. Raises `SpecError` where there are not so many factors to observe."""
+    if spec.partial_labeller is None:
+        return num_factors
+    check_observed(spec.partial_labeller.num_observed_factors, num_factors)
+    return spec.partial_labeller.num_observed_factors
+
+
+def check_observed(num_observed_factors: int, num_factors: int) -> None:
+    """Raises `SpecError` for more factors than there are."""
+    if num_observed_factors > num_factors:
+        field = "labelled.labeller.partial_labeller.num_observed_factors"
+        raise SpecError.of(field, f"at most {num_factors}", num_observed_factors)
+
+
+def check_latents(spec: SupervisedLossSpec, *, num_labels: int, num_latent: int) -> None:
+    """Raises `SpecError` where a label would have no latent of its own and the loss wants one."""
+    if spec.ties_latents and num_latent < num_labels:
+        raise SpecError.of("architecture.num_latent", f"at least the number of labels, {num_labels}", num_latent)

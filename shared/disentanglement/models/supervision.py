@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from disentanglement.errors import NotBuiltYet, SpecError
+from disentanglement.datasets.labellers import check_latents
+from disentanglement.errors import NotBuiltYet
 from disentanglement.models.layers import Variable, Weights
 from disentanglement.specs.supervision import (
     AnnealerSpec,
@@ -188,8 +189,7 @@ def supervised_loss(spec: SupervisedLossSpec, sizes: tuple[int, ...], *, num_lat
         SpecError: fewer latents than labels, which `cov` alone can do with.
         NotBuiltYet: a plugin.
     """
-    if spec.cov is None and num_latent < len(sizes):
-        raise SpecError.of("architecture.num_latent", f"at least the number of labels, {len(sizes)}", num_latent)
+    check_latents(spec, num_labels=len(sizes), num_latent=num_latent)
     match spec.selected:
         case _, L2Supervision(learn_scale=True):
             return L2()

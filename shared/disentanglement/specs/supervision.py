@@ -124,6 +124,11 @@ class SupervisedLossSpec(OneOf):
     embed: EmbedSupervision | None = None
     plugin: Plugin | None = None
 
+    @property
+    def ties_latents(self) -> bool:
+        """Whether each label has a latent of its own, so that there must be as many latents as labels."""
+        return self.cov is None
+
 
 class AnnealerSpec(Spec):
     """The weight of the supervised loss as a function of the step."""

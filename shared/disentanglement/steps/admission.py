@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from disentanglement.errors import SpecError
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, StepSpec, StudySpec, TrainSpec
 from disentanglement.specs.plugins import Trusted, source_digests, with_digests
+from disentanglement.steps.supervision import check_supervision
 from disentanglement.steps.support import require
 from disentanglement.steps.warm_start import check_initial, initial_keys
 from disentanglement.storage.data_sets import data_set_digests, find_data_set
@@ -25,8 +26,8 @@ def admit_training(
     code may run (without it: as the environment says).
 
     Raises:
-        SpecError: its data set is not in the store, it can't start from the model in `init_from`, or a plugin is not
-            here or not trusted.
+        SpecError: its data set is not in the store or does not have the labels or pairs that are asked for, it can't
+            start from the model in `init_from`, or a plugin is not here or not trusted.
         ArtifactNotFound, StepNotCommitted: there is no such model, or it is not trained yet.
         NotBuiltYet: something that this release does not train.
     """
@@ -51,8 +52,9 @@ def admit_study(
     that the store holds; the sources of plugins are those that are found here.
 
     Raises:
-        SpecError: an invalid combination, a data set that is not in the store, a model in `init_from` that can't be
-            started from, or a plugin that is not here or not trusted.
+        SpecError: an invalid combination, a data set that is not in the store or does not have the labels or pairs that
+            are asked for, a model in `init_from` that can't be started from, or a plugin that is not here or not
+            trusted.
         ArtifactNotFound, StepNotCommitted: there is no such model, or it is not trained yet.
         NotBuiltYet: with the list of everything that this release does not do.
     """
@@ -91,6 +93,12 @@ def steps_wanted(study: StudySpec, specs: Iterable[TrainSpec]) -> list[StepSpec]
 
 
 def _check_data(specs: Iterable[TrainSpec], store: Store) -> None:
-    for name, digest in sorted({(spec.dataset.name, spec.dataset.digest) for spec in specs}):
-        if find_data_set(store, name, digest) is None:
-            raise SpecError.of("dataset.digest", f"the digest of a {name} that the store holds", digest)
+    num_factors: dict[tuple[str, str], int] = {}
+    for spec in specs:
+        name, digest = data = spec.dataset.name, spec.dataset.digest
+        if data not in num_factors:
+            card = find_data_set(store, name, digest)
+            if card is None:
+                raise SpecError.of("dataset.digest", f"the digest of a {name} that the store holds", digest)
+            num_factors[data] = len(card.factor_space.latent_names)
+        check_supervision(spec, num_factors[data])
