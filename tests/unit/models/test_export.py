@@ -27,6 +27,8 @@ from disentanglement.models.ops import Ops
 from disentanglement.specs import TrainSpec
 
 NETWORKS = [("conv_encoder", "deconv_decoder"), ("fc_encoder", "fc_decoder"), ("test_encoder", "test_decoder")]
+SOME = [("conv_encoder", "deconv_decoder", 1), ("test_encoder", "test_decoder", 1), ("test_encoder", "test_decoder", 3)]
+"""The others are held against the reference's outputs in every format (tests/golden/test_export_golden.py)."""
 EVERY = [(encoder, decoder, channels) for encoder, decoder in NETWORKS for channels in (1, 3)]
 TOLERANCE = 1e-5
 """Relative to the largest value: sums in another order."""
@@ -68,7 +70,7 @@ def assert_close(given: Any, wanted: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize(("encoder", "decoder", "channels"), EVERY)
+@pytest.mark.parametrize(("encoder", "decoder", "channels"), SOME)
 def test_torch_programs_are_the_networks_for_any_number_of_images(
     encoder: str, decoder: str, channels: int, tmp_path: Path
 ) -> None:
@@ -83,7 +85,7 @@ def test_torch_programs_are_the_networks_for_any_number_of_images(
         assert_close(decode(torch.from_numpy(codes)).detach(), outputs_of(model, codes))
 
 
-@pytest.mark.parametrize(("encoder", "decoder", "channels"), EVERY)
+@pytest.mark.parametrize(("encoder", "decoder", "channels"), SOME)
 def test_onnx_graphs_are_the_networks_for_any_number_of_images(
     encoder: str, decoder: str, channels: int, tmp_path: Path
 ) -> None:
