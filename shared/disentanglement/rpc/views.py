@@ -12,7 +12,7 @@ from disentanglement.errors import DisentanglementError, SpecError, Violation
 from disentanglement.jobs.states import JobState
 from disentanglement.rpc.convert import enum_word
 from disentanglement.rpc.names import STUDIES, parse_name
-from disentanglement.specs import Step
+from disentanglement.specs import Plugin, Step
 from disentanglement.steps.messages import error_from_plain
 from disentanglement.v1 import aggregator_service_pb2 as aggregator_pb2
 from disentanglement.v1 import job_pb2, metric_pb2, study_pb2
@@ -172,7 +172,7 @@ def evaluation_view(message: job_pb2.Evaluation) -> EvaluationView:
     outcomes: dict[str, Outcome] = {}
     step_keys: dict[str, str] = {}
     for metric in message.metrics:
-        word = unused(metric.spec.metric.WhichOneof("metric") or "", step_keys)
+        word = unused(metric_label(metric.spec.metric), step_keys)
         step_keys[word] = metric.step_key
         match metric.WhichOneof("outcome"):
             case "result":
@@ -180,6 +180,12 @@ def evaluation_view(message: job_pb2.Evaluation) -> EvaluationView:
             case "failure":
                 outcomes[word] = error_of(metric.failure)
     return EvaluationView(message.name, job_state(message.state), outcomes, len(message.metrics), step_keys)
+
+
+def metric_label(message: metric_pb2.MetricSpec) -> str:
+    """`MetricSpec.label`, also of metrics that this release does not know."""
+    word = message.WhichOneof("metric") or ""
+    return Plugin(name=message.plugin.name).word if word == "plugin" else word
 
 
 def unused(word: str, taken: Mapping[str, object]) -> str:
@@ -251,7 +257,7 @@ def model_view(message: study_pb2.Model) -> ModelView:
         word = unused(representation.spec.representation.WhichOneof("representation") or "", states)
         states[word], step_keys[word] = str(job_state(representation.state)), representation.step_key
         for metric in representation.metrics:
-            path = unused(f"{word}/{metric.spec.metric.WhichOneof('metric')}", states)
+            path = unused(f"{word}/{metric_label(metric.spec.metric)}", states)
             states[path], step_keys[path] = str(job_state(metric.state)), metric.step_key
     return ModelView(
         name=message.name,
