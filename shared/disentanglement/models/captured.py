@@ -9,7 +9,7 @@ of them is the next. Nothing waits for the device but the host, when it is a win
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -78,8 +78,9 @@ class Windows:
 
     def _remember(self, turn: int) -> None:
         if self._device.type == "cuda":
-            self._copied[turn] = torch.cuda.Event()
-            self._copied[turn].record()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+            self._copied[turn] = event
 
 
 class _Window:
@@ -146,11 +147,11 @@ class Graph(Protocol):
 class CudaGraph:
     """CUDA's. All graphs of a process share one pool of memory: none of them leaves anything in it for another."""
 
-    _pool: tuple[int, int] | None = None
+    _pool: Any = None
 
     def __init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        self._stream = torch.cuda.Stream()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm_up(self, function: Callable[[], None]) -> None:
         """On the stream of the recording, between what was asked of the device before and what is afterwards."""

@@ -69,13 +69,14 @@ class GroupedOps(MatmulOps):
 
 def side_by_side(x_NHWI: Tensor, models: int) -> Tensor:
     """`[B, K I, H, W]`, channels last in memory: the models' channels beside one another."""
-    x_KBHWI = x_NHWI.unflatten(0, (models, -1))
+    x_KBHWI = x_NHWI.reshape(models, -1, *x_NHWI.shape[1:])
     return x_KBHWI.permute(1, 2, 3, 0, 4).flatten(3).permute(0, 3, 1, 2)
 
 
 def one_after_another(y_BCHW: Tensor, models: int) -> Tensor:
     """The inverse: `[N, H, W, O]` of `[B, K O, H, W]`."""
-    y_BHWKO = y_BCHW.permute(0, 2, 3, 1).unflatten(3, (models, -1))
+    y_BHWC = y_BCHW.permute(0, 2, 3, 1)
+    y_BHWKO = y_BHWC.reshape(*y_BHWC.shape[:3], models, -1)
     return y_BHWKO.permute(3, 0, 1, 2, 4).flatten(0, 1)
 
 

@@ -32,6 +32,7 @@ from disentanglement.models.meter import NEVER, pieces
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Terms
 from disentanglement.models.objectives.unsupervised import Latents, Unsupervised
+from disentanglement.models.ops import in_precision
 from disentanglement.models.posterior import Posterior
 from disentanglement.models.stacked_ops import stacked_ops
 from disentanglement.models.training import Training
@@ -68,7 +69,8 @@ class StackedTraining:
             for numbers, begin in zip(self._numbers, self._begins, strict=True)
         ]
         self._stacks = list(stacks_of(self._members))
-        self._networks = Networks(first.networks.architecture, self._stacks[0].weights, stacked_ops(device))
+        ops = in_precision(stacked_ops(device), first.spec.precision, device)
+        self._networks = Networks(first.networks.architecture, self._stacks[0].weights, ops)
         self._steps_K = joined([member.device_step for member in members])
         counted = [member.objective.steps_per_iteration for member in members]
         self._steps_per_iteration_K = torch.tensor(counted, device=device)
@@ -166,7 +168,7 @@ class StackedTraining:
 
     def _apart(self, x_N: Tensor) -> Tensor:
         """`[K, B, ...]`."""
-        return x_N.unflatten(0, (len(self._members), -1))
+        return x_N.view(len(self._members), -1, *x_N.shape[1:])
 
 
 def objective_of(member: Training) -> Unsupervised:
@@ -226,6 +228,6 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 def in_a_row(tensors: Sequence[Tensor]) -> Tensor:
     """Vectors as one; from now on they are views of it."""
     together = torch.cat(list(tensors))
-    for tensor, view in zip(tensors, together.split([len(tensor) for tensor in tensors]), strict=True):
+    for tensor, view in zip(tensors, torch.split(together, [len(tensor) for tensor in tensors]), strict=True):
         tensor.data = view
     return together

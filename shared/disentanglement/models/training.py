@@ -62,6 +62,8 @@ class Training:
         self._streams = self.make_streams(evaluation=False)
         self._batches = batches_of(spec, data, truth, self._streams, evaluation=False)
         self.networks = Networks(networks, self._weights, ops_for(spec.precision, data.device))
+        self._graphs: Callable[[], Graph] | None = None
+        self._recorded: CapturedIterations | None = None
         self.record_with(CudaGraph if data.device.type == "cuda" and can_be_recorded(self) else None)
 
     @property
@@ -92,8 +94,7 @@ class Training:
 
     def record_with(self, graphs: Callable[[], Graph] | None) -> None:
         """Iterations are recorded in such a graph and replayed from here on, or made one by one."""
-        self._graphs = graphs
-        self._recorded: CapturedIterations | None = None
+        self._graphs, self._recorded = graphs, None
 
     def take_own_memory(self) -> None:
         """Out of a pack, whose tensors hold those of all its members."""

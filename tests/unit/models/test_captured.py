@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tape_graph import TapeGraph
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from disentanglement.errors import NonFiniteLoss
 from disentanglement.models.captured import WARM_UPS, CapturedIterations, Windows, can_be_recorded
 from disentanglement.models.data import TrainingData
+from disentanglement.models.optimizers import Adam
+from disentanglement.models.pack import Pack
 from disentanglement.models.streams import ITERATIONS_PER_BLOCK
 from disentanglement.models.training import Training
 from disentanglement.specs import TrainSpec
 
-SMALL = {"architecture": {"encoder": {"test_encoder": {}}, "decoder": {"test_decoder": {}}}}
+SMALL: dict[str, Any] = {"architecture": {"encoder": {"test_encoder": {}}, "decoder": {"test_decoder": {}}}}
 OBJECTIVES: dict[str, Any] = {
     "beta_vae": {"beta_vae": {"beta": 4.0}},
     "annealed_vae": {"annealed_vae": {"gamma": 10.0, "c_max": 5.0, "iteration_threshold": 100}},
@@ -24,6 +31,53 @@ OBJECTIVES: dict[str, Any] = {
     "beta_tc_vae": {"beta_tc_vae": {"beta": 6.0}},
 }
 SCHEDULE = {"piecewise_constant": {"boundaries": [70], "values": [1e-3, 1e-4]}}
+
+
+@pytest.fixture(autouse=True)
+def _adam_by_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop's Adam in one pass differs from that of recordings in the last bits; here bits are compared."""
+
+    def update(adam: Adam, gradients: list[Tensor], iteration: int, step: int) -> None:
+        adam._update_by_operation(gradients, adam.step_size(iteration, step))
+
+    monkeypatch.setattr(Adam, "_update_in_one_pass", update)
+
+
+ALL_OBJECTIVES = {**OBJECTIVES, "factor_vae": {"factor_vae": {"gamma": 6.0}}}
+
+
+class OnDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses every tensor on the host: a CUDA graph can't be recorded where one is copied to the device."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.num_operations = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        seen = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)]
+        assert all(tensor.device.type == "lazy" for tensor in seen), f"{func} sees a tensor of the host"
+        self.num_operations += 1
+        return result
+
+
+class WatchedGraph:
+    """Watches what would be recorded."""
+
+    def __init__(self) -> None:
+        self.watch = OnDevice()
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        function()
+
+    def record(self, function: Callable[[], None]) -> None:
+        with self.watch:
+            function()
+
+    def replay(self) -> None:
+        """Tensors without contents have nothing to do."""
 
 
 def small(spec: TrainSpec, **changes: Any) -> TrainSpec:
@@ -136,3 +190,36 @@ def test_what_needs_the_host_in_each_iteration_is_not_recorded(spec: TrainSpec, 
     assert can_be_recorded(Training(small(spec), data))
     descent = small(spec, optimizer={"gradient_descent": {"learning_rate": 1e-4}})
     assert not can_be_recorded(Training(descent, data))
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[TrainingData]:
+    """Images on a device that is not the host; its tensors have no contents, and asking for one is an error."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield TrainingData(np.zeros((100, 64, 8), dtype=np.uint8), device="lazy:0")
+
+
+@pytest.mark.parametrize("objective", ALL_OBJECTIVES)
+def test_a_recorded_iteration_touches_nothing_on_the_host(
+    objective: str, spec: TrainSpec, elsewhere: TrainingData
+) -> None:
+    graph = WatchedGraph()
+    training = Training(small(spec, objective=ALL_OBJECTIVES[objective]), elsewhere)
+    training.record_with(lambda: graph)
+    training.advance(WARM_UPS + 1)
+    assert graph.watch.num_operations > 100
+
+
+def test_a_recorded_iteration_of_a_pack_touches_nothing_on_the_host(spec: TrainSpec, elsewhere: TrainingData) -> None:
+    graph = WatchedGraph()
+    members = [Training(spec.replace(objective=objective), elsewhere) for objective in ALL_OBJECTIVES.values()]
+    Pack(members, "stacked", graphs=lambda: graph).advance(WARM_UPS + 1)
+    assert graph.watch.num_operations > 1000
+
+
+def test_a_number_from_the_host_would_be_seen(elsewhere: TrainingData) -> None:
+    on_device = torch.empty(3, device=elsewhere.device)
+    with pytest.raises(AssertionError, match="tensor of the host"), OnDevice():
+        on_device.mul_(torch.tensor(2.0))
+    with pytest.raises(DataDependentOutputException), OnDevice():
+        on_device.sum().item()

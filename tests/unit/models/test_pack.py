@@ -25,9 +25,9 @@ from disentanglement.models.training import Training
 from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
 from disentanglement.specs import TrainSpec
 
-SMALL = {"architecture": {"encoder": {"test_encoder": {}}, "decoder": {"test_decoder": {}}}}
+SMALL: dict[str, Any] = {"architecture": {"encoder": {"test_encoder": {}}, "decoder": {"test_decoder": {}}}}
 FAST = {"adam": {"learning_rate": 1e-3}}
-CLOSE = {"rtol": 1e-4, "atol": 2e-5}
+RELATIVE, ABSOLUTE = 1e-4, 2e-5
 
 SIX: list[dict[str, Any]] = [
     {"objective": {"beta_vae": {"beta": 4.0}}, "random_seed": 1},
@@ -57,7 +57,7 @@ def assert_close(one: Training, other: Training) -> None:
     mine, theirs = one.state(), other.state()
     assert mine.keys() == theirs.keys()
     for name in mine:
-        torch.testing.assert_close(mine[name], theirs[name], **CLOSE, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(mine[name], theirs[name], rtol=RELATIVE, atol=ABSOLUTE, msg=name)
 
 
 def assert_same_terms(one: Training, other: Training) -> None:

@@ -47,7 +47,8 @@ def inputs(name: str, models: int, batch: int = 2, ins: int = 3, outs: int = 2, 
 def stacked(run: Run, ops: Ops, tensors: list[Tensor]) -> list[Tensor]:
     """Output `[K, B, ...]` and gradients of a sum that weighs every output differently."""
     x, kernel, bias = tensors
-    y = run(ops, x.flatten(0, 1), kernel, bias).unflatten(0, x.shape[:2])
+    y = run(ops, x.flatten(0, 1), kernel, bias)
+    y = y.view(*x.shape[:2], *y.shape[1:])
     return [y, *torch.autograd.grad((y * weights_like(y[0])).sum(), tensors)]
 
 
@@ -117,7 +118,7 @@ def test_a_model_that_is_not_finite_leaves_the_bits_of_the_others_alone(ops: Ops
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", None])
 def test_every_activation_is_that_of_a_model_alone(activation: Activation | None) -> None:
     x, kernel, bias = (tensor.detach() for tensor in inputs("dense", models=2))
-    together = MATMUL.dense(x.flatten(0, 1), kernel, bias, activation=activation).unflatten(0, (2, -1))
+    together = MATMUL.dense(x.flatten(0, 1), kernel, bias, activation=activation).view(2, 2, -1)
     for member in range(2):
         alone = PLAIN.dense(x[member], kernel[member], bias[member], activation=activation)
         torch.testing.assert_close(together[member], alone)
