@@ -9,11 +9,11 @@ from typing import Any
 from disentanglement.cluster.names import store_name
 from disentanglement.cluster.resource import SelectionPart, StudyResource, StudyResourceSpec
 from disentanglement.errors import ArtifactNotFound, SpecError, Violation
-from disentanglement.specs import MetricSpec, Selection, StudySpec, canonical, parse_spec
+from disentanglement.specs import MetricSpec, Selection, StudySpec, TrainSpec, canonical, parse_spec
 from disentanglement.steps.admission import admit_study
 from disentanglement.storage.store import Store
 from disentanglement.studies import published
-from disentanglement.studies.plan import Plan
+from disentanglement.studies.plan import Plan, training_specs
 from disentanglement.studies.records import StudyRecord, is_same_but_for_scores, load_plan, load_study, submit_study
 from disentanglement.studies.variants import apply_changes, with_metrics
 
@@ -34,8 +34,8 @@ def expanded(resource: StudyResource, store: Store, *, project: str, now: dateti
     """The plan of a Study, in the store. It takes the place of a study that the store has under its name already:
     that of a resource made anew, or one submitted otherwise; what that one computed stays.
 
-    The same study has the plan that it got first, and one that asks for more scores the data that it got first: what is
-    imported later, or computed differently by a later release, changes no study under way.
+    The same study has the plan that it got first, and one that asks for more scores the data and the models to start
+    from that it got first: what is imported, named or computed differently later changes no study under way.
 
     Raises:
         SpecError: a field that is wrong, or a data set that the store does not hold.
@@ -47,7 +47,9 @@ def expanded(resource: StudyResource, store: Store, *, project: str, now: dateti
         if standing is not None and standing[0].spec == canonical(study):
             plan = standing[1]
         else:
-            plan = admit_study(store, study, pinned=_data_of(standing, study), project=project)
+            kept = _standing_models(standing, study)
+            data = {model.dataset.name: model.dataset.digest for model in kept.values()}
+            plan = admit_study(store, study, pinned=data, starts=_starts(kept, study), project=project)
     except SpecError as error:
         raise SpecError(map(_in_resource, error.violations)) from error
     submit_study(store, study, plan, project=project, now=now, replace=True)
@@ -64,11 +66,20 @@ def _standing(study: StudySpec, store: Store, project: str) -> tuple[StudyRecord
     return record, Plan(study.name, {cell: cells[cell] for cell in record.cells})
 
 
-def _data_of(standing: tuple[StudyRecord, Plan] | None, study: StudySpec) -> dict[str, str]:
-    """Data digests of a standing study that differs in its scores alone."""
+def _standing_models(standing: tuple[StudyRecord, Plan] | None, study: StudySpec) -> dict[int, TrainSpec]:
+    """Models by number, of a standing study that differs in its scores alone."""
     if standing is None or not is_same_but_for_scores(standing[0].spec, canonical(study)):
         return {}
-    return {model.dataset.name: model.dataset.digest for cell in standing[1].cells.values() for model in cell.models}
+    cells = standing[1].cells.values()
+    return {number: model for cell in cells for number, model in zip(cell.numbers, cell.models, strict=True)}
+
+
+def _starts(kept: Mapping[int, TrainSpec], study: StudySpec) -> dict[str, str]:
+    """The step keys that kept models start from, by what is written for them in the study."""
+    if not any(model.init_from for model in kept.values()):
+        return {}
+    written = training_specs(study)
+    return {written[number].init_from: model.init_from for number, model in kept.items() if model.init_from}
 
 
 def study_spec(resource: StudyResource) -> StudySpec:

@@ -45,11 +45,13 @@ def admit_study(
     study: StudySpec,
     *,
     pinned: Mapping[str, str] | None = None,
+    starts: Mapping[str, str] | None = None,
     project: str = DEFAULT_PROJECT,
     trusted: Trusted | None = None,
 ) -> Plan:
     """The plan of a study that this release can work off. Data sets are of the digests in `pinned`, else the best ones
-    that the store holds; the sources of plugins are those that are found here.
+    that the store holds; what `init_from` names are the step keys in `starts`, else what is called so now; the sources
+    of plugins are those that are found here.
 
     Raises:
         SpecError: an invalid combination, a data set that is not in the store or does not have the labels or pairs that
@@ -67,7 +69,9 @@ def admit_study(
     if lacking := [name for name in names if name not in digests]:
         imports = "; ".join(f"disentangle data import {name}" for name in lacking)
         raise SpecError.of("dataset.name", f"data sets that the store holds ({imports})", ", ".join(lacking))
-    plan = expand_study(study, digests, initial_keys(store, specs, project=project), sources)
+    unknown = [spec for spec in specs if spec.init_from not in (starts or {})]
+    initial = {**initial_keys(store, unknown, project=project), **(starts or {})}
+    plan = expand_study(study, digests, initial, sources)
     _check_data((model.train for model in plan.models), store)
     check_initial(store, (model.train for model in plan.models))
     return plan

@@ -11,7 +11,7 @@ import pytest
 from disentanglement.cluster.expansion import expanded, study_spec
 from disentanglement.cluster.resource import StudyResource
 from disentanglement.cluster.submission import resource_spec, study_resource
-from disentanglement.datasets.card import DataCard
+from disentanglement.datasets.card import DataCard, Factor
 from disentanglement.errors import SpecError
 from disentanglement.specs import MetricSpec, Selection, parse_spec
 from disentanglement.storage.directory_store import DirectoryStore
@@ -43,7 +43,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> None:
         return dict.fromkeys(names, "0" * 64)
 
     def card(*_: object) -> DataCard | None:
-        return DataCard.model_construct()
+        return DataCard.model_construct(factors=(Factor(name="shape", size=3),))
 
     monkeypatch.setattr("disentanglement.steps.admission.data_set_digests", digests)
     monkeypatch.setattr("disentanglement.steps.admission.find_data_set", card)
@@ -130,6 +130,20 @@ def test_a_metric_more_changes_no_key(data: None, store: DirectoryStore) -> None
         assert old.key == new.key
         assert set(old.representations[0].evaluation_keys) < set(new.representations[0].evaluation_keys)
     assert load_study(store, "default", "my_study").plan == after.digest
+
+
+def test_a_metric_more_changes_no_model_to_start_from(
+    monkeypatch: pytest.MonkeyPatch, data: None, store: DirectoryStore
+) -> None:
+    """Although its name is another model's by now."""
+    keys = iter(f"dsprites_full.beta_vae.{letter * 52}" for letter in "ab")
+    monkeypatch.setattr("disentanglement.steps.admission.check_initial", lambda *_: None)
+    monkeypatch.setattr("disentanglement.steps.warm_start.resolve", lambda *_: next(keys))
+    inline = {**INLINE, "grid": {"sweep": {"init_from": ["", "best"]}}}
+    before, after = (plan(store, inline=inline, metrics=metrics) for metrics in (["mig"], ["mig", "sap_score"]))
+    assert before.digest != after.digest
+    assert [model.train.init_from for model in before.models] == ["", f"dsprites_full.beta_vae.{'a' * 52}"]
+    assert [model.key for model in before.models] == [model.key for model in after.models]
 
 
 def test_a_study_made_anew_takes_the_place_of_the_old_one(data: None, store: DirectoryStore) -> None:
