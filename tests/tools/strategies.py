@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from disentanglement.specs import DatasetSpec, GridSpec, ObjectiveSpec, OneOf, Spec, StudySpec, TrainSpec
 from disentanglement.specs.base import LARGEST_EXACT_INTEGER, PlainObject
+from disentanglement.specs.networks import PiecewiseConstant
 from disentanglement.specs.steps import EvaluateSpec, PostprocessSpec
 from disentanglement.specs.supervision import LabelledDataSpec, PairsSpec
 
@@ -65,9 +66,15 @@ def specs(kind: type[AnySpec]) -> st.SearchStrategy[AnySpec]:
 
 
 def resolved_train_specs() -> st.SearchStrategy[TrainSpec]:
-    """Training specs whose data set has a digest, so that they have step keys."""
+    """Training specs whose data set has a digest, and whose model to start from a step key, so that they have keys."""
     with_digest = st.builds(_with_digest, specs(DatasetSpec), DIGESTS)
-    return st.builds(lambda spec, dataset: spec.replace(dataset=dataset), specs(TrainSpec), with_digest)
+    initial = st.just("") | st.from_regex(r"[a-z]{1,3}\.[a-z]{1,3}\.[a-z2-7]{52}", fullmatch=True)
+    return st.builds(
+        lambda spec, dataset, init_from: spec.replace(dataset=dataset, init_from=init_from),
+        specs(TrainSpec),
+        with_digest,
+        initial,
+    )
 
 
 def _with_digest(dataset: DatasetSpec, digest: str) -> DatasetSpec:
@@ -80,6 +87,8 @@ def _specs(kind: type[Spec]) -> st.SearchStrategy[Any]:
         return specs(ObjectiveSpec).flatmap(_train_specs)
     if kind is GridSpec:
         return _grids(depth=2)
+    if kind is PiecewiseConstant:
+        return st.integers(1, 3).flatmap(_pieces)
     fields = {name: _later(hint) for name, hint in declared_types(kind).items()}
     if issubclass(kind, OneOf):
         return st.one_of([st.builds(kind, **{name: _set(hint)}) for name, hint in declared_types(kind).items()])
@@ -110,6 +119,14 @@ def _train_specs(objective: ObjectiveSpec) -> st.SearchStrategy[TrainSpec]:
     wanted = {name for name in ("labelled", "pairs") if getattr(objective, f"needs_{_need(name)}")}
     required = {name: fields.pop(name) for name in ("dataset", "objective", *wanted)}
     return st.fixed_dictionaries(required, optional=fields).map(lambda values: TrainSpec(**values))
+
+
+def _pieces(changes: int) -> st.SearchStrategy[PiecewiseConstant]:
+    hints = declared_types(PiecewiseConstant)
+    boundary, value = (_values(get_args(get_args(hints[name])[0])[0]) for name in ("boundaries", "values"))
+    boundaries = st.lists(boundary, min_size=changes, max_size=changes, unique=True).map(sorted).map(tuple)
+    values = st.lists(value, min_size=changes + 1, max_size=changes + 1).map(tuple)
+    return st.builds(PiecewiseConstant, boundaries=boundaries, values=values)
 
 
 def _need(field: str) -> str:
