@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from strategies import specs
 
 from disentanglement.results.encoding import train_config
 from disentanglement.specs import TrainSpec
@@ -97,3 +99,12 @@ def test_a_weakly_supervised_training_records_its_dynamics(word: str, aggregatio
         f"{word}.beta": "2.0",
         "dynamics.k": "-1",
     }
+
+
+@given(specs(TrainSpec))
+def test_every_training_is_recorded_and_its_seed_by_one_name(spec: TrainSpec) -> None:
+    recorded = train_config(spec)
+    seeds = [recorded[name] for name in ("model.random_seed", "model.model_seed") if name in recorded]
+    assert seeds == [str(spec.random_seed)]
+    assert ("labeller.labeller_fn" in recorded) == (spec.labelled is not None)
+    assert ("dynamics.k" in recorded) == (spec.pairs is not None)
