@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from plugin_files import plugin_files
 
 from disentanglement.errors import SpecError
-from disentanglement.specs import EvaluateSpec, MetricSpec, Plugin, StepKey, TrainSpec, parse_spec, step_key
+from disentanglement.specs import (
+    EvaluateSpec,
+    MetricSpec,
+    Plugin,
+    StepKey,
+    StudySpec,
+    TrainSpec,
+    parse_spec,
+    step_key,
+)
+from disentanglement.specs.parsing import load_yaml
 from disentanglement.specs.plugins import (
     EVERYTHING,
     Trusted,
@@ -27,6 +37,7 @@ from disentanglement.specs.plugins import (
 )
 from disentanglement.specs.sources import find_source, load, make
 
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "plugins.md"
 ONE = "class MyLoss:\n    def __init__(self, weight=1):\n        self.weight = weight\n"
 Write = Callable[..., Path]
 
@@ -74,6 +85,27 @@ def test_the_digest_of_a_package_covers_every_python_file_in_it(write: Write) ->
     write("a_package/notes.txt", "not Python")
     lines = "".join(f"{sha256(texts[name])}  {name}\n" for name in sorted(texts))
     assert find_source("a_package.losses.smooth:MyLoss").digest == sha256(lines)
+
+
+def test_what_is_documented_prints_the_digest_of_a_package(write: Write, tmp_path: Path) -> None:
+    for name in ("__init__.py", "losses/smooth.py", "losses_of_others.py", "losses/__init__.py"):
+        write(f"my_package/{name}", f"# {name}\n")
+    documented = re.search(r"`(cd my_package && .*)`\)", DOCUMENTATION.read_text())
+    assert documented is not None
+    if subprocess.run(["find", tmp_path, "-printf", ""], capture_output=True, check=False).returncode:
+        pytest.skip("GNU find is not installed")
+    ended = subprocess.run(documented[1], shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.split()[0] == find_source("my_package.losses.smooth:MyLoss").digest
+
+
+def test_what_is_documented_is_a_study() -> None:
+    block = re.search(r"```yaml\n(objective: .*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    assert block is not None
+    plain = load_yaml(block[1])
+    model = {"dataset": "dummy_data", "objective": plain["objective"]}
+    study = {"name": "s", "model": model, "representations": ["mean"], "metrics": plain["metrics"]}
+    names = {found.name for _, found in plugins_of([parse_spec(StudySpec, study)])}
+    assert names == {"my_model:BottleneckVae", "my_metric:NeighbourAgreement"}
 
 
 def test_a_namespace_package_is_looked_through(write: Write) -> None:
