@@ -24,9 +24,11 @@ CHAOS_ARGS ?=
 CLUSTER_ARGS ?=
 # Arguments of make scale-test: --models 0-599, --models-per-pod N, --metrics mig,dci, --keep FOLDER
 SCALE_ARGS ?=
+# Arguments of make bench-gpu: --sizes 1,4,16,64, --objective beta_vae, --precision fp32, --seconds N, --json FILE
+BENCH_ARGS ?=
 
 .PHONY: help setup demo test chaos scale-test test-wheel check check-format check-types check-layers check-protos check-lock
-.PHONY: images push compose-test cluster-test format proto schema tools bench lock clean
+.PHONY: images push compose-test cluster-test format proto schema tools bench bench-gpu lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +107,9 @@ compose-test: $(READY) ## Build the images with a docker of its own, run a study
 
 bench: $(READY) ## Time training and encoding beside plain PyTorch loops
 	@for benchmark in tests/benchmarks/bench_*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+bench-gpu: $(READY) ## Models an hour on a GPU, K at once in each way (BENCH_ARGS="--precision tf32 --objective mixed --json FILE")
+	$(BIN)/python tests/benchmarks/bench_gpu.py $(BENCH_ARGS)
 
 # What uv resolves for every platform. UPGRADE=1 takes the newest versions, else only what must change does.
 COMPILE = $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \

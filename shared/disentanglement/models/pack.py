@@ -18,6 +18,7 @@ import torch
 
 from disentanglement.errors import SpecError
 from disentanglement.models.captured import CudaGraph, Graph, Unrecorded, can_be_recorded
+from disentanglement.models.ops import Ops
 from disentanglement.models.stacked_training import StackedTraining, shared_part
 from disentanglement.models.training import Training, denormals_as_zero
 from disentanglement.specs import TrainSpec
@@ -60,8 +61,15 @@ PACKED = ("beta_vae", "annealed_vae", "factor_vae", "dip_vae", "beta_tc_vae")
 class Pack:
     """Trainings that advance together."""
 
-    def __init__(self, members: Sequence[Training], way: Way, *, graphs: Callable[[], Graph] | None = None) -> None:
-        """`graphs` record the iterations of a stacked pack; without, those that the device has.
+    def __init__(
+        self,
+        members: Sequence[Training],
+        way: Way,
+        *,
+        graphs: Callable[[], Graph] | None = None,
+        ops: Ops | None = None,
+    ) -> None:
+        """`graphs` record the iterations of a stacked pack and `ops` run its networks, else what the device has.
 
         Raises:
             SpecError: members that can't be in one pack.
@@ -69,6 +77,7 @@ class Pack:
         self.members = list(members)
         self.way = way
         check_alike(self.members)
+        self._ops = ops
         self._graphs = graphs or graphs_of(self.members[0].data.device)
         self._stacked: StackedTraining | None = None
 
@@ -79,7 +88,7 @@ class Pack:
                 member.advance(num_iterations)
             return
         if self._stacked is None or not self._stacked.is_at(self.members):
-            self._stacked = StackedTraining(self.members, self._graphs())
+            self._stacked = StackedTraining(self.members, self._graphs(), self._ops)
         with denormals_as_zero():
             self._stacked.run(num_iterations)
 

@@ -32,7 +32,7 @@ from disentanglement.models.meter import NEVER, pieces
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Terms
 from disentanglement.models.objectives.unsupervised import Latents, Unsupervised
-from disentanglement.models.ops import in_precision
+from disentanglement.models.ops import Ops, in_precision
 from disentanglement.models.posterior import Posterior
 from disentanglement.models.stacked_ops import stacked_ops
 from disentanglement.models.training import Training
@@ -54,8 +54,8 @@ class Stack:
 class StackedTraining:
     """Trainings of equal networks, batch size and data, from where each of them is."""
 
-    def __init__(self, members: Sequence[Training], graph: Graph) -> None:
-        """The members' tensors become views."""
+    def __init__(self, members: Sequence[Training], graph: Graph, ops: Ops | None = None) -> None:
+        """The members' tensors become views. `ops` are for K models at once; the device's own where none are given."""
         assert all(can_be_recorded(member) for member in members), "asked for before"
         self._members = tuple(members)
         self._begins = tuple(member.iteration for member in members)
@@ -69,8 +69,8 @@ class StackedTraining:
             for numbers, begin in zip(self._numbers, self._begins, strict=True)
         ]
         self._stacks = list(stacks_of(self._members))
-        ops = in_precision(stacked_ops(device), first.spec.precision, device)
-        self._networks = Networks(first.networks.architecture, self._stacks[0].weights, ops)
+        precise = in_precision(ops or stacked_ops(device), first.spec.precision, device)
+        self._networks = Networks(first.networks.architecture, self._stacks[0].weights, precise)
         self._steps_K = joined([member.device_step for member in members])
         counted = [member.objective.steps_per_iteration for member in members]
         self._steps_per_iteration_K = torch.tensor(counted, device=device)
