@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,8 +31,8 @@ def computation(device: torch.device, *, precision: str = "fp32", engine: str = 
         "cpu_capability": cpu_capability(),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "float32_matmul_precision": _told(torch.get_float32_matmul_precision),
-        "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
-        "mkl": torch.backends.mkl.is_available(),
+        "mkldnn": _is_there(torch.backends.mkldnn) and bool(torch.backends.mkldnn.enabled),
+        "mkl": _is_there(torch.backends.mkl),
     }
     if engine:
         found["engine"] = engine
@@ -51,10 +52,10 @@ def cpu_capability() -> str:
 
 
 def _cuda(device: torch.device) -> Circumstances:
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     return {
         "cuda": torch.version.cuda or "none",
-        "cudnn": cudnn.version() if cudnn.is_available() else None,
+        "cudnn": cudnn.version() if _is_there(cudnn) else None,
         "driver": driver(),
         "compute_capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
         "tf32_matmul": _told(lambda: torch.backends.cuda.matmul.allow_tf32),
@@ -62,6 +63,10 @@ def _cuda(device: torch.device) -> Circumstances:
         "cudnn_deterministic": cudnn.deterministic,
         "cudnn_benchmark": cudnn.benchmark,
     }
+
+
+def _is_there(library: Any) -> bool:
+    return bool(library.is_available())
 
 
 def _told(ask: Callable[[], object]) -> object:

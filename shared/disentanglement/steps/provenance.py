@@ -59,7 +59,7 @@ def machine() -> str:
 @cache
 def numpy_build() -> dict[str, str]:
     """NumPy's linear algebra library, and the instructions that its own loops use on this processor."""
-    known: Mapping[str, Any] = np.show_config(mode="dicts") or {}
+    known: Mapping[str, Any] = np.show_config(mode="dicts")
     blas = known.get("Build Dependencies", {}).get("blas", {})
     simd = known.get("SIMD Extensions", {})
     return {

@@ -87,8 +87,8 @@ def test_a_plugins_code_runs_only_where_it_is_trusted(store: DirectoryStore, tra
     """As when a model comes from the store of a service: its manifest names code."""
     manifest = find_manifest(store, "train", trained)
     assert manifest is not None
-    plugin = {"plugin": {"name": "os:system", "parameters": {}, "source_digest": "0" * 64}}
-    spec = {**manifest.spec, "architecture": {"num_latent": 3, "encoder": plugin}}
+    plugin: Any = {"plugin": {"name": "os:system", "parameters": {}, "source_digest": "0" * 64}}
+    spec: Any = {**manifest.spec, "architecture": {"num_latent": 3, "encoder": plugin}}
     tampered = manifest.model_copy(update={"spec": spec})
     store.put(tampered.key, tampered.to_bytes())
     with pytest.raises(SpecError, match=r"encoder\.plugin\.name: wanted an installed entry point"):

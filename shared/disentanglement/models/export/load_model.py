@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 CARD, WEIGHTS = "model_card.json", "model.safetensors"
-ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(0.2), "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
+    "tanh": nn.Tanh,
+}
 
 
 class ChannelsFirst(nn.Module):
@@ -123,11 +128,9 @@ def deconv(layer: dict[str, Any], kernel: Tensor, bias: Tensor) -> nn.Module:
     return ChannelsFirst(filled(made, kernel.permute(0, 3, 1, 2), bias))
 
 
-def filled(module: Any, weight: Tensor, bias: Tensor) -> Any:
+def filled(module: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
     """The module with these weights."""
-    with torch.no_grad():
-        module.weight.copy_(weight)
-        module.bias.copy_(bias)
+    module.load_state_dict({"weight": weight, "bias": bias})
     return module
 
 
