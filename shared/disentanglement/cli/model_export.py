@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ from disentanglement.cli.options import (
 )
 from disentanglement.cli.remote_study import Server
 from disentanglement.cli.settings import Place
+from disentanglement.errors import SpecError
 
 if TYPE_CHECKING:
     from disentanglement.specs import StepKey
@@ -67,8 +69,8 @@ def export(
       disentangle models export my_study:42 --format torch,onnx,tensorboard --out beta_vae
     """
     from disentanglement.specs.plugins import EVERYTHING, Trusted
-    from disentanglement.steps.exporting import export as write
 
+    write = _exporting().export
     wanted = [word.strip() for word in formats.split(",") if word.strip()]
     if server is None:
         opened, key = _find(store, project, reference)
@@ -103,14 +105,22 @@ def tensorboard(
 
       disentangle models tensorboard my_study:42 --out runs/42 --follow
     """
-    from disentanglement.steps import exporting
-
+    exporting = _exporting()
     opened, key = _find(store, project, reference)
     if follow:
         exporting.follow(opened, key, out, told=lambda step: say(f"step {step:,}"))
     else:
         exporting.event_files(opened, exporting.trained(opened, key), out)
     typer.echo(str(out))
+
+
+def _exporting() -> ModuleType:
+    try:
+        from disentanglement.steps import exporting
+    except ImportError as error:
+        wanted = "the extra `export`: pip install 'disentanglement[export]'"
+        raise SpecError.of("models export", wanted, f"an installation without {error.name}") from error
+    return exporting
 
 
 def _find(store: str | None, project: str, reference: str) -> tuple[Store, StepKey]:

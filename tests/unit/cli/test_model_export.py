@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from disentanglement import steps
 from disentanglement.errors import Interrupted, SpecError
 from disentanglement.models.export import FORMATS
 from disentanglement.specs import StepKey, TrainSpec, parse_spec, step_key
@@ -93,6 +96,15 @@ def test_a_plugins_code_runs_only_where_it_is_trusted(store: DirectoryStore, tra
     store.put(tampered.key, tampered.to_bytes())
     with pytest.raises(SpecError, match=r"encoder\.plugin\.name: wanted an installed entry point"):
         exporting.export(store, trained, tmp_path / "out", ["safetensors"])
+
+
+def test_without_torch_the_extra_is_named(run: Any, trained: StepKey, tmp_path: Path) -> None:
+    hidden = {"disentanglement.steps.exporting": None}
+    with mock.patch.dict(sys.modules, hidden), mock.patch.object(steps, "exporting", create=True):
+        del steps.exporting
+        ended = run("models", "export", "small", "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert "disentanglement[export]" in ended.err
 
 
 def test_help_names_every_format(run: Any) -> None:
