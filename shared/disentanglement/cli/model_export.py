@@ -57,8 +57,8 @@ def export(
 
     tensorboard: the training's curves; see also `disentangle models tensorboard`.
 
-    The encoder takes images [B, H, W, C] in [0, 1] and returns mean and log-variance;
-    the decoder returns raw outputs, and the card says how pixels follow from them.
+    The encoder takes images in [0, 1], channels last, and returns mean and
+    log-variance; the decoder returns raw outputs: the card says how pixels follow.
 
     onnx and tensorboard need: pip install 'disentanglement\\[export]'
 
