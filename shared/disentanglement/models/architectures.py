@@ -14,11 +14,9 @@ from itertools import pairwise
 from torch import Tensor
 
 from disentanglement.errors import SpecError
-from disentanglement.models.layers import Conv, Deconv, Dense, ImageShape, Layer, Reshape, Variable, Weights
+from disentanglement.models.layers import Conv, Deconv, Dense, ImageShape, Layer, Reshape, Variable
 from disentanglement.specs.networks import ArchitectureSpec, DecoderSpec, DiscriminatorSpec, EncoderSpec
 from disentanglement.specs.sources import make
-
-__all__ = ["Architecture", "ImageShape", "Layer", "Variable", "Weights", "architecture", "discriminator"]
 
 IMAGE_SIDE = 64
 """Of the images that the convolutional networks take; the others take any."""

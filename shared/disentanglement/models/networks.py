@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from disentanglement.models.architectures import Architecture, Layer, Weights
+from disentanglement.models.architectures import Architecture
+from disentanglement.models.layers import Layer, Weights
 from disentanglement.models.ops import FUSED, Ops
 from disentanglement.models.posterior import Posterior
 

@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from disentanglement.models.architectures import Layer, discriminator
+from disentanglement.models.architectures import discriminator
 from disentanglement.models.density_ratio import judge
 from disentanglement.models.estimators import permuted_columns
+from disentanglement.models.layers import Layer
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Noise, Player
 from disentanglement.models.objectives.unsupervised import Latents, Regularized

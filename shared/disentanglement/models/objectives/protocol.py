@@ -11,7 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from disentanglement.models.architectures import Variable
+from disentanglement.models.layers import Variable
 from disentanglement.models.networks import Networks
 from disentanglement.specs.networks import OptimizerSpec
 

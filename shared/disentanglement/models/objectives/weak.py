@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from disentanglement.models.architectures import Variable
+from disentanglement.models.layers import Variable
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
 from disentanglement.models.posterior import Posterior
