@@ -14,7 +14,8 @@ from disentanglement.steps.supervision import check_supervision
 from disentanglement.storage.directory_store import DirectoryStore
 
 NARROW = {"num_latent": 3}
-XENT, COV = {"supervised_loss": {"xent": {}}}, {"supervised_loss": {"cov": {}}}
+XENT: dict[str, Any] = {"supervised_loss": {"xent": {}}}
+COV: dict[str, Any] = {"supervised_loss": {"cov": {}}}
 
 
 def labelled(objective: dict[str, Any] | None = None, *, observed: int = 4, **changes: Any) -> dict[str, Any]:

@@ -24,6 +24,6 @@ def test_the_study_of_the_guide_has_nine_models() -> None:
 def test_the_tables_name_every_objective_loss_and_labeller_that_is_built() -> None:
     named = set(re.findall(r"^\| `(\w+)", GUIDE, re.MULTILINE))
     assert named - {"objective", "supervised_loss", "labeller"} == SEMI_SUPERVISED | SUPERVISED_LOSSES | LABELLERS
-    assert SEMI_SUPERVISED <= set(ObjectiveSpec.model_fields)
-    assert SUPERVISED_LOSSES == set(SupervisedLossSpec.model_fields) - {"plugin"}
-    assert LABELLERS == set(LabellerSpec.model_fields) - {"plugin"}
+    assert set(ObjectiveSpec.model_fields) >= SEMI_SUPERVISED
+    assert set(SupervisedLossSpec.model_fields) - {"plugin"} == SUPERVISED_LOSSES
+    assert set(LabellerSpec.model_fields) - {"plugin"} == LABELLERS
