@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Protocol
 
+import numpy as np
 from numpy.random import RandomState
 
 from disentanglement.errors import MetricUndefined
@@ -66,10 +66,12 @@ def own_metric(plugin: Plugin) -> OwnMetric:
 def scored(plugin: Plugin, metric: OwnMetric, points: Points, seed: int) -> OwnScores:
     """Raises `MetricUndefined` for codes that are not finite, and where what comes back are no scores by name."""
     check_usable(points.codes_ND, points.factors_NK)
-    scores = metric.score(points.codes_ND, points.factors_NK, RandomState(seed))
+    scores: object = metric.score(points.codes_ND, points.factors_NK, RandomState(seed))  # or so they say
     if not isinstance(scores, Mapping) or not scores:
         raise MetricUndefined(f"{plugin.name} returned {scores!r}; wanted scores by name")
+    numbers: dict[str, float] = {}
     for name, value in scores.items():
-        if not isinstance(name, str) or not isinstance(value, Real):
+        if not isinstance(name, str) or not isinstance(value, int | float | np.number | np.bool_):
             raise MetricUndefined(f"{plugin.name} returned {value!r} as {name!r}; wanted numbers by name")
-    return OwnScores({name: float(value) for name, value in scores.items()})
+        numbers[name] = float(value)
+    return OwnScores(numbers)

@@ -39,8 +39,8 @@ def binding_lines(study: StudySpec, train: TrainSpec) -> list[str]:
 
 def sweep_bindings(train: TrainSpec) -> dict[str, Any]:
     """What the sweep of a published study binds for a model of this data set, architecture, objective and seed."""
-    word, objective = train.objective.selected
-    name, order = ORDERS.get(type(objective), (word, (NAME, MODEL, *own_fields(objective))))
+    objective = train.objective.selected[1]
+    name, order = ORDERS.get(type(objective), (train.objective.label, (NAME, MODEL, *own_fields(objective))))
     known: dict[str, Any] = {
         NAME: train.objective.method,
         MODEL: Reference(f"@{name}()"),
@@ -50,8 +50,8 @@ def sweep_bindings(train: TrainSpec) -> dict[str, Any]:
     paths = [path if "." in path else f"{name}.{path}" for path in order]
     return {
         "dataset.name": train.dataset.name,
-        "encoder.encoder_fn": Reference(f"@{train.architecture.encoder.word}"),
-        "decoder.decoder_fn": Reference(f"@{train.architecture.decoder.word}"),
+        "encoder.encoder_fn": Reference(f"@{train.architecture.encoder.label}"),
+        "decoder.decoder_fn": Reference(f"@{train.architecture.decoder.label}"),
         **{path: known[path] for path in paths},
         "model.random_seed": train.random_seed,
     }
@@ -60,7 +60,7 @@ def sweep_bindings(train: TrainSpec) -> dict[str, Any]:
 def _discriminator(objective: Spec) -> dict[str, Reference]:
     if not isinstance(objective, FactorVae):
         return {}
-    return {"discriminator.discriminator_fn": Reference(f"@{objective.discriminator.word}")}
+    return {"discriminator.discriminator_fn": Reference(f"@{objective.discriminator.label}")}
 
 
 def _differences(config: Mapping[str, str], usual: Mapping[str, str]) -> dict[str, str]:

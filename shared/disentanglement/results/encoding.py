@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from disentanglement.results.rendering import Bindings, Reference, rendered
 from disentanglement.results.supervision import protocol, supervision
 from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, Spec, TrainSpec
-from disentanglement.specs.networks import Adam, BernoulliLoss, OptimizerSpec
+from disentanglement.specs.base import Plugin
+from disentanglement.specs.networks import Adam, BernoulliLoss, GradientDescent, OptimizerSpec, ScheduleSpec
 from disentanglement.specs.objectives import (
     AnnealedVae,
     BetaTcVae,
@@ -33,14 +34,12 @@ from disentanglement.storage.manifests import Manifest
 def train_config(spec: TrainSpec, number: int | None = None) -> dict[str, str]:
     """The operative configuration of a training, by the reference's names; `number` is the model's in its study."""
     bindings: Bindings = {
-        **_adam("vae", spec.optimizer),
-        "vae_optimizer.optimizer_fn": Reference("@vae/AdamOptimizer"),
-        "vae_optimizer.learning_rate": None,
+        **_optimizer("vae", spec.optimizer),
         **_reconstruction(spec),
         "dataset.name": spec.dataset.name,
-        "encoder.encoder_fn": Reference(f"@{spec.architecture.encoder.word}"),
+        "encoder.encoder_fn": Reference(f"@{spec.architecture.encoder.label}"),
         "encoder.num_latent": spec.architecture.num_latent,
-        "decoder.decoder_fn": Reference(f"@{spec.architecture.decoder.word}"),
+        "decoder.decoder_fn": Reference(f"@{spec.architecture.decoder.label}"),
         "export_as_tf_hub.drop_collections": None,
         **protocol(spec, number),
         **_objective(spec),
@@ -71,7 +70,8 @@ def evaluation_config(spec: EvaluateSpec, dataset: str) -> dict[str, str]:
         "evaluation.random_seed": spec.random_seed,
         "evaluation.name": word,
     }
-    for name, value in parameters:
+    own: Iterable[tuple[str, Any]] = parameters.parameters.items() if isinstance(parameters, Plugin) else parameters
+    for name, value in own:
         if name == "num_bins":
             bindings["discretizer.num_bins"] = value
             bindings["discretizer.discretizer_fn"] = Reference("@histogram_discretizer")
@@ -129,22 +129,32 @@ def _representation(representation: RepresentationSpec) -> str:
     return f"{representation.word}_representation"
 
 
-def _adam(scope: str, optimizer: OptimizerSpec) -> Bindings:
-    adam = optimizer.adam or Adam()
-    values: Bindings = {
-        "beta1": adam.beta1,
-        "beta2": adam.beta2,
-        "epsilon": adam.epsilon,
-        "learning_rate": adam.learning_rate,
-        "name": "Adam",
-        "use_locking": False,
+def _optimizer(scope: str, optimizer: OptimizerSpec) -> Bindings:
+    """The bindings of one optimiser: `scope` tells those of networks and discriminator apart."""
+    chosen, called = optimizer.selected[1], optimizer.label
+    values: dict[str, Any] = dict(chosen.parameters) if isinstance(chosen, Plugin) else dict(chosen)
+    schedule: ScheduleSpec | None = values.pop("schedule", None) if isinstance(chosen, Adam | GradientDescent) else None
+    if isinstance(chosen, Adam | GradientDescent):
+        name = type(chosen).__name__
+        called, values = f"{name}Optimizer", {**values, "name": name, "use_locking": False}
+    return {
+        **{f"{scope}/{called}.{name}": value for name, value in values.items()},
+        f"{scope}_optimizer.optimizer_fn": Reference(f"@{scope}/{called}"),
+        f"{scope}_optimizer.learning_rate": None if schedule is None else Reference(f"@{schedule.word}"),
+        **({} if schedule is None else _schedule(schedule)),
     }
-    return {f"{scope}/AdamOptimizer.{name}": value for name, value in values.items()}
+
+
+def _schedule(schedule: ScheduleSpec) -> Bindings:
+    """Under the names that the framework has for a schedule's parameters."""
+    word, chosen = schedule.selected
+    values = {"learning_rate" if name == "initial" else name: value for name, value in chosen}
+    return {f"{word}.{name}": list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _reconstruction(spec: TrainSpec) -> Bindings:
-    word, loss = spec.reconstruction.selected
-    bindings: Bindings = {"reconstruction_loss.loss_fn": Reference(f"@{word}")}
+    loss = spec.reconstruction.selected[1]
+    bindings: Bindings = {"reconstruction_loss.loss_fn": Reference(f"@{spec.reconstruction.label}")}
     bindings["reconstruction_loss.activation"] = getattr(loss, "activation", "logits")
     if isinstance(loss, BernoulliLoss):
         bindings["bernoulli_loss.subtract_true_image_entropy"] = loss.subtract_true_image_entropy
@@ -152,8 +162,8 @@ def _reconstruction(spec: TrainSpec) -> Bindings:
 
 
 def _objective(spec: TrainSpec) -> Bindings:
-    word, objective = spec.objective.selected
-    name, parameters = OBJECTIVE_BINDINGS.get(type(objective), (word, own_fields))
+    objective = spec.objective.selected[1]
+    name, parameters = OBJECTIVE_BINDINGS.get(type(objective), (spec.objective.label, own_fields))
     return {"model.model": _model(spec, name), **_named(name, parameters(objective))}
 
 
@@ -170,6 +180,8 @@ def _named(name: str, parameters: Bindings) -> Bindings:
 
 def own_fields(objective: Spec) -> Bindings:
     """An objective's own numbers and words, as the reference writes them."""
+    if isinstance(objective, Plugin):
+        return dict(objective.parameters)
     fields = {name: value for name, value in objective if isinstance(value, int | float | str)}
     if isinstance(objective, AnnealedVae) and objective.gamma.is_integer():
         fields["gamma"] = int(objective.gamma)  # the one strength that the reference writes as an integer
@@ -179,10 +191,8 @@ def own_fields(objective: Spec) -> Bindings:
 def _factor_vae(objective: FactorVae | S2FactorVae) -> Bindings:
     return {
         **own_fields(objective),
-        "discriminator.discriminator_fn": Reference(f"@{objective.discriminator.word}"),
-        "discriminator_optimizer.optimizer_fn": Reference("@discriminator/AdamOptimizer"),
-        "discriminator_optimizer.learning_rate": None,
-        **_adam("discriminator", objective.discriminator_optimizer),
+        "discriminator.discriminator_fn": Reference(f"@{objective.discriminator.label}"),
+        **_optimizer("discriminator", objective.discriminator_optimizer),
     }
 
 

@@ -103,6 +103,12 @@ class OneOf(Spec):
         """The name of the member that is set."""
         return self.selected[0]
 
+    @property
+    def label(self) -> str:
+        """What tables and recorded configurations call the member: its name, and for a plugin the plugin's word."""
+        word, member = self.selected
+        return member.word if isinstance(member, Plugin) else word
+
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [self.selected]
 

@@ -215,8 +215,3 @@ class MetricSpec(OneOf):
     dci_validation: DciValidation | None = None
     unified_score_validation: UnifiedScoreValidation | None = None
     plugin: Plugin | None = None
-
-    @property
-    def label(self) -> str:
-        """The word that tables use for it: its own, and for a plugin `plugin_` and the plugin's name."""
-        return self.word if self.plugin is None else self.plugin.word

@@ -156,10 +156,8 @@ class ObjectiveSpec(OneOf):
                 return f"{word}_{dip.dip_type}"
             case word, (GroupVae() | Mlvae()) as weak:
                 return f"{word}_{weak.aggregation}"
-            case _, Plugin() as plugin:
-                return plugin.word
-            case word, _:
-                return word
+            case _:
+                return self.label
 
     @property
     def needs_labels(self) -> bool:

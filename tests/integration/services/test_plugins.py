@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 def test_services_run_nobodys_code_unasked(client: Client, codes_and_factors: Pair) -> None:
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "objective.plugin.name": lambda: client.train({**TRAIN, "architecture": {}}),
         "architecture.encoder.plugin.name": lambda: client.train({**TRAIN, "objective": {"beta_vae": {"beta": 1}}}),
         "metric.plugin.name": lambda: client.score(*codes_and_factors, metrics=[OWN_METRIC]),

@@ -221,7 +221,7 @@ def test_what_cannot_be_loaded_says_why(write: Write, text: str, name: str, mess
 
 
 @pytest.mark.parametrize("parameters", [{"wieght": 2}, {"weight": 1, "more": 2}])
-def test_unknown_parameters_are_refused_by_name(write: Write, parameters: dict[str, int]) -> None:
+def test_unknown_parameters_are_refused_by_name(write: Write, parameters: dict[str, Any]) -> None:
     write("with_weight.py", ONE)
     with pytest.raises(SpecError, match="unexpected keyword argument") as caught:
         make(Plugin(name="with_weight:MyLoss", parameters=parameters), "objective.plugin", object)
