@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,19 @@ def plain_loss():
 
 def descent(weights, rate):
     return GradientDescent(weights, GradientDescentSpec(learning_rate=rate))
+
+
+class Recorder:
+    seen = []
+
+    def __init__(self, weights):
+        self.weights = list(weights.values())
+
+    def update(self, gradients, iteration, step):
+        self.seen.append((iteration, step))
+
+    def state(self):
+        return {}
 
 
 def nothing(*arguments):
@@ -220,3 +234,18 @@ def test_an_optimiser_of_ones_own_updates_the_weights() -> None:
     assert weights["w"].tolist() == [0.5, 1.5]
     with pytest.raises(SpecError, match=r"optimizer\.plugin\.name: .*Optimizer \(state, update, weights\)"):
         optimizer_of(weights, OptimizerSpec.model_validate(own("nothing")))
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ({"beta_vae": {"beta": 1}}, [(0, 0), (1, 1), (2, 2)]),
+        ({"factor_vae": {"gamma": 1, "discriminator": own("narrow_discriminator")}}, [(0, 0), (1, 2), (2, 4)]),
+    ],
+)
+def test_an_optimiser_is_told_its_own_updates_and_the_steps_counted(
+    objective: dict[str, Any], expected: list[tuple[int, int]], data: TrainingData
+) -> None:
+    training = Training(train(objective=objective, optimizer=own("Recorder")), data)
+    training.advance(3)
+    assert importlib.import_module("own_parts_of_a_test").Recorder.seen == expected
