@@ -109,11 +109,13 @@ def test_two_hundred_recorded_iterations_equal_the_loop_bit_for_bit(
 
 
 def test_factor_vaes_two_networks_are_recorded_too(spec: TrainSpec, data: TrainingData) -> None:
-    changed = small(spec, objective={"factor_vae": {"gamma": 6.0}})
+    begin = 2 * (ITERATIONS_PER_BLOCK - 4)  # two steps an iteration; a new block after four of them
+    schedule = {"piecewise_constant": {"boundaries": [begin + 6], "values": [1e-3, 1e-2]}}
+    changed = small(spec, objective={"factor_vae": {"gamma": 6.0}}, optimizer={"adam": {"schedule": schedule}})
     loop, replayed = Training(changed, data), recorded(changed, data)
     for training in (loop, replayed):
         state = training.state()
-        state["step"].fill_(2 * (ITERATIONS_PER_BLOCK - 4))  # two steps an iteration; a new block after four of them
+        state["step"].fill_(begin)
         training.restore(state)
         training.advance(8)
     assert equal(loop.state(), replayed.state())

@@ -20,7 +20,9 @@ from torch import Tensor
 from disentanglement.errors import NonFiniteLoss, SpecError
 from disentanglement.models.captured import Graph
 from disentanglement.models.data import TrainingData
+from disentanglement.models.objectives.protocol import Terms
 from disentanglement.models.pack import Pack, Way, way_for, what_is_shared
+from disentanglement.models.stacked_training import whole_loss
 from disentanglement.models.training import Training
 from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
 from disentanglement.specs import TrainSpec
@@ -60,6 +62,11 @@ def assert_close(one: Training, other: Training) -> None:
         torch.testing.assert_close(mine[name], theirs[name], rtol=RELATIVE, atol=ABSOLUTE, msg=name)
 
 
+def storage_share(tensor: Tensor) -> float:
+    """How much of the memory that it keeps alive a tensor is."""
+    return tensor.nbytes / tensor.untyped_storage().nbytes()
+
+
 def assert_same_terms(one: Training, other: Training) -> None:
     mine, theirs = one.read_terms(), other.read_terms()
     assert (mine.step, mine.num_iterations) == (theirs.step, theirs.num_iterations)
@@ -92,6 +99,17 @@ def test_all_six_unsupervised_models_stacked_equal_themselves_alone(
         assert_close(member, solo)
         assert member.evaluate() == pytest.approx(solo.evaluate(), rel=1e-3, abs=1e-3)
         assert member.step == solo.step
+
+
+def test_discriminators_with_optimisers_of_their_own(spec: TrainSpec, data: TrainingData) -> None:
+    optimizers = [{"beta1": 0.5, "beta2": 0.9}, {"beta1": 0.5, "beta2": 0.9, "learning_rate": 1e-3}, {"beta1": 0.0}]
+    objectives = [{"factor_vae": {"gamma": 6.0, "discriminator_optimizer": {"adam": adam}}} for adam in optimizers]
+    specs = specs_of(spec, [{"objective": objective, "random_seed": k} for k, objective in enumerate(objectives)])
+    pack, alone = Pack(trainings(specs, data), "stacked"), trainings(specs, data)
+    pack.advance(3)
+    for member, solo in zip(pack.members, alone, strict=True):
+        solo.advance(3)
+        assert_close(member, solo)
 
 
 def test_a_recorded_stack_equals_the_stack_bit_for_bit_across_blocks(spec: TrainSpec, data: TrainingData) -> None:
@@ -182,7 +200,9 @@ def test_a_member_goes_on_alone_after_it_left(spec: TrainSpec, data: TrainingDat
     pack.advance(3)
     left, stayed = pack.members
     before = stayed.state()
+    assert {storage_share(w) for w in left.weights().values()} == {1 / 2}
     pack.drop(left)
+    assert {storage_share(w) for w in left.weights().values()} == {1}
     left.advance(3)
     assert equal(stayed.state(), before)
     alone[0].advance(6)
@@ -228,6 +248,17 @@ def test_a_pack_of_other_data_or_networks_is_refused(spec: TrainSpec, data: Trai
     copy = TrainingData(data.images(slice(0, 100)).numpy().astype("uint8"))
     with pytest.raises(SpecError, match="over one data set"):
         Pack([Training(one, data), Training(one, copy)], "in_turn")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_a_players_loss_that_is_not_finite_counts_too(wrong: float) -> None:
+    fine = Terms(torch.tensor(2.0), {}, torch.zeros(3), (torch.tensor(1.0),))
+    assert whole_loss(fine).isfinite()
+    for terms in (
+        Terms(torch.tensor(2.0), {}, torch.zeros(3), (torch.tensor(1.0), torch.tensor(wrong))),
+        Terms(torch.tensor(wrong), {}, torch.zeros(3), (torch.tensor(1.0),)),
+    ):
+        assert not whole_loss(terms).isfinite()
 
 
 def test_every_device_has_its_way() -> None:
