@@ -14,7 +14,8 @@ import tiny_steps
 from tiny_steps import Place
 
 from disentanglement.errors import Interrupted, NonFiniteLoss, StepNotCommitted, Unavailable
-from disentanglement.models.pack import Way
+from disentanglement.models.pack import Pack, Way
+from disentanglement.models.training import Training
 from disentanglement.specs import TrainSpec, parse_spec, step_key
 from disentanglement.steps import one_shot
 from disentanglement.steps import train as train_module
@@ -29,6 +30,7 @@ from disentanglement.storage.checkpoints import latest_checkpoint
 from disentanglement.storage.commit import find_manifest
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.manifests import Manifest
+from disentanglement.storage.tries import tries
 from disentanglement.studies.plan import Plan
 from disentanglement.studies.records import submit_study
 
@@ -122,7 +124,16 @@ def test_a_member_that_fails_leaves_and_the_others_come_to_the_same_end(
     kept: list[BaseException | None] = []
     contexts = [place.context() for _ in specs]
     contexts[1] = place.context(keep_log=lambda attempt, error: kept.append(error))
+    sizes: list[int] = []
+    advance = Pack.advance
+
+    def watched(pack: Pack, num_iterations: int) -> None:
+        sizes.append(len(pack.members))
+        advance(pack, num_iterations)
+
+    monkeypatch.setattr(Pack, "advance", watched)
     outcomes = train_pack(specs, contexts, way)
+    assert sizes == [3, 2, 1, 1]  # it fails within the first four steps; one ends at step 7, one at step 12
     assert isinstance(outcomes[1], NonFiniteLoss)
     assert kept[-1] is outcomes[1]
     assert [isinstance(outcome, StepResult) for outcome in outcomes] == [True, False, True]
@@ -233,9 +244,24 @@ def test_a_pack_that_crashes_leaves_its_models_to_be_trained_alone(
     def crash(*arguments: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("disentanglement.models.pack.Pack.advance", crash)
+    monkeypatch.setattr(Pack, "advance", crash)
     assert run(ledger, plan, place.context(pack="stacked")) == ExitCode.FAILED
     assert len(ledger.committed(plan)) == 3
+
+
+def test_a_pack_that_crashes_and_what_follows_are_one_try(
+    ledger: StudyLedger, plan: Plan, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*arguments: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    def preempted(*arguments: Any) -> None:
+        raise Unavailable("preempted")
+
+    monkeypatch.setattr(Pack, "advance", crash)
+    monkeypatch.setattr(Training, "advance_to", preempted)
+    assert run(ledger, plan, place.context(pack="stacked")) == ExitCode.TRY_AGAIN
+    assert len(tries(ledger.store, "train", plan.models[0].key).begun) == 1
 
 
 def test_a_group_whose_pack_is_stopped_is_tried_again(ledger: StudyLedger, plan: Plan, place: Place) -> None:
@@ -252,7 +278,7 @@ def test_tries_at_a_pack_count_once_for_each_member(
     def preempted(*arguments: Any) -> None:
         raise Unavailable("preempted")
 
-    monkeypatch.setattr("disentanglement.models.pack.Pack.advance", preempted)
+    monkeypatch.setattr(Pack, "advance", preempted)
     for _ in range(one_shot.MAX_TRIES):
         assert run(ledger, plan, place.context(pack="in_turn")) == ExitCode.TRY_AGAIN
     monkeypatch.undo()
