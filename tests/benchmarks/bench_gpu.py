@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from disentanglement.models.captured import CudaGraph, Graph, Unrecorded
+from disentanglement.models.captured import Graph, Unrecorded, graphs_of
 from disentanglement.models.data import TrainingData
 from disentanglement.models.pack import Pack
 from disentanglement.models.stacked_ops import GROUPED, MATMUL
@@ -79,7 +79,7 @@ class Bench:
 
     def ways(self) -> Iterator[tuple[str, Callable[[list[Training]], Pack]]]:
         """Packs of given members."""
-        records: Recordings = CudaGraph if self.device.type == "cuda" else None
+        records: Recordings = graphs_of(self.device) if self.device.type == "cuda" else None
         yield "loop", lambda members: in_turn(members, None)
         yield "in turn", lambda members: in_turn(members, records)
         yield "matmul", lambda members: Pack(members, "stacked", graphs=records, ops=MATMUL)

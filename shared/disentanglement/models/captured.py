@@ -8,7 +8,9 @@ of them is the next. Nothing waits for the device but the host, when it is a win
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -23,6 +25,8 @@ from disentanglement.specs.networks import OptimizerSpec
 
 if TYPE_CHECKING:
     from disentanglement.models.training import Training
+
+log = logging.getLogger(__name__)
 
 WARM_UPS = 3
 """Iterations before the recording: libraries choose their algorithms and allocate their workspaces in them."""
@@ -57,7 +61,7 @@ class Windows:
         """What `numbers` gives for the position of this iteration; equal kinds have equal numbers."""
         if kind not in self._windows:
             if self._is_sealed:
-                raise RuntimeError(f"{kind} was not asked for before the iteration was recorded")
+                raise LookupError(f"{kind} was not asked for before the iteration was recorded")
             self._windows[kind] = _Window(numbers, self._length, self._device)
             begun = (self._next - 1) // self._length
             self._windows[kind].fill(begun * self._length, begun % 2)
@@ -79,7 +83,7 @@ class Windows:
     def _remember(self, turn: int) -> None:
         if self._device.type == "cuda":
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
+            event.record(torch.cuda.current_stream(self._device))
             self._copied[turn] = event
 
 
@@ -149,22 +153,29 @@ class CudaGraph:
 
     _pool: Any = None
 
-    def __init__(self) -> None:
-        self._graph = torch.cuda.CUDAGraph()
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        with torch.cuda.device(device):
+            self._graph = torch.cuda.CUDAGraph()
+            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm_up(self, function: Callable[[], None]) -> None:
         """On the stream of the recording, between what was asked of the device before and what is afterwards."""
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
-            function()
-        torch.cuda.current_stream().wait_stream(self._stream)
+        with torch.cuda.device(self._device):
+            outside = torch.cuda.current_stream()
+            self._stream.wait_stream(outside)
+            with torch.cuda.stream(self._stream):
+                function()
+            outside.wait_stream(self._stream)
 
     def record(self, function: Callable[[], None]) -> None:
         """Waits for the device, this once."""
         if CudaGraph._pool is None:
             CudaGraph._pool = torch.cuda.graph_pool_handle()
-        with torch.cuda.graph(self._graph, pool=CudaGraph._pool, stream=self._stream):
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.graph(self._graph, pool=CudaGraph._pool, stream=self._stream),
+        ):
             function()
 
     def replay(self) -> None:
@@ -192,12 +203,18 @@ class Unrecorded:
         self._function()
 
 
+def graphs_of(device: torch.device) -> Callable[[], Graph]:
+    """How a device records iterations."""
+    return partial(CudaGraph, device) if device.type == "cuda" else Unrecorded
+
+
 class CapturedIterations:
     """Runs an iteration again and again: a few times as it is, then from its recording."""
 
     def __init__(self, iteration: Callable[[], None], windows: Windows, graph: Graph) -> None:
         """`iteration` ends with `windows.advance()`."""
-        self._iteration, self._windows, self._graph = iteration, windows, graph
+        self._iteration, self._windows = iteration, windows
+        self._graph: Graph = graph
         self._warm_ups_left, self._is_recorded = WARM_UPS, False
 
     def run(self, num_iterations: int) -> None:
@@ -213,9 +230,20 @@ class CapturedIterations:
     def _replay(self) -> None:
         if not self._is_recorded:
             self._windows.seal()
-            self._graph.record(self._iteration)
+            self._record()
             self._is_recorded = True
         self._graph.replay()
+
+    def _record(self) -> None:
+        """What a device can't record, whatever the reason, is launched each time."""
+        try:
+            self._graph.record(self._iteration)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            log.warning("iterations are not recorded", exc_info=True)
+            self._graph = Unrecorded()
+            self._graph.record(self._iteration)
 
 
 def can_be_recorded(training: Training) -> bool:

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 
 from disentanglement.errors import SpecError
-from disentanglement.models.captured import CudaGraph, Graph, Unrecorded, can_be_recorded
+from disentanglement.models.captured import Graph, can_be_recorded, graphs_of
 from disentanglement.models.ops import Ops
 from disentanglement.models.stacked_training import StackedTraining, shared_part
 from disentanglement.models.training import Training, denormals_as_zero
@@ -93,7 +93,9 @@ class Pack:
             self._stacked.run(num_iterations)
 
     def drop(self, member: Training) -> None:
-        """Lets a member go, done or failed; it has memory of its own again."""
+        """Lets a member go, done or failed; it has memory of its own again. Waits for the device."""
+        if member.data.device.type == "cuda":  # the recording is given up, and must not be running then
+            torch.cuda.synchronize(member.data.device)
         self.members.remove(member)
         member.take_own_memory()
         self._stacked = None
@@ -108,8 +110,3 @@ def check_alike(members: Sequence[Training]) -> None:
             raise SpecError.of("pack", "unsupervised objectives trained with Adam over one data set", method)
         if kind != kinds[0]:
             raise SpecError.of("pack", "equal networks, batch sizes, precision and losses", "others")
-
-
-def graphs_of(device: torch.device) -> Callable[[], Graph]:
-    """How a device records iterations."""
-    return CudaGraph if device.type == "cuda" else Unrecorded

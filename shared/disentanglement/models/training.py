@@ -19,7 +19,7 @@ from disentanglement.datasets.ground_truth import GroundTruth
 from disentanglement.errors import NotBuiltYet
 from disentanglement.models.architectures import Architecture, architecture
 from disentanglement.models.batches import batches_of, factor_sizes, num_evaluation_batches
-from disentanglement.models.captured import CapturedIterations, CudaGraph, Graph, can_be_recorded, recorded_training
+from disentanglement.models.captured import CapturedIterations, Graph, can_be_recorded, graphs_of, recorded_training
 from disentanglement.models.catalog import objective_of
 from disentanglement.models.data import TrainingData
 from disentanglement.models.layers import Variable
@@ -65,7 +65,8 @@ class Training:
         self.networks = Networks(networks, self._weights, ops_for(spec.precision, data.device))
         self._graphs: Callable[[], Graph] | None = None
         self._recorded: CapturedIterations | None = None
-        self.record_with(CudaGraph if data.device.type == "cuda" and can_be_recorded(self) else None)
+        if data.device.type == "cuda" and can_be_recorded(self):
+            self.record_with(graphs_of(data.device))
 
     @property
     def step(self) -> int:

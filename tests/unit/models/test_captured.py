@@ -184,8 +184,43 @@ def test_numbers_that_are_first_asked_for_while_recording_are_refused() -> None:
         windows.now("late" if calls > WARM_UPS else "early", lambda position: torch.zeros(1))
         windows.advance()
 
-    with pytest.raises(RuntimeError, match="late was not asked for"):
+    with pytest.raises(LookupError, match="late was not asked for"):
         CapturedIterations(iteration, windows, TapeGraph()).run(WARM_UPS + 1)
+
+
+class UnableGraph(TapeGraph):
+    """Like a driver that refuses."""
+
+    def record(self, function: Callable[[], None]) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def test_what_a_device_can_not_record_is_launched_each_time(
+    spec: TrainSpec, data: TrainingData, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop, unable = Training(small(spec), data), Training(small(spec), data)
+    unable.record_with(UnableGraph)
+    for training in (loop, unable):
+        training.advance(WARM_UPS + 4)
+    assert equal(loop.state(), unable.state())
+    assert "iterations are not recorded" in caplog.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("objective", ALL_OBJECTIVES)
+def test_on_a_gpu_recorded_iterations_equal_the_loop(
+    objective: str, spec: TrainSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (100, 64, 8), dtype=np.uint8)
+    on_gpu = TrainingData(images, device="cuda")
+    loop, replayed = (Training(spec.replace(objective=ALL_OBJECTIVES[objective]), on_gpu) for _ in range(2))
+    loop.record_with(None)
+    for training in (loop, replayed):
+        training.advance(70)
+    mine, theirs = loop.state(), replayed.state()
+    for name in mine:
+        torch.testing.assert_close(mine[name], theirs[name], rtol=1e-3, atol=1e-4, msg=name)
+    assert not caplog.records
 
 
 def test_what_needs_the_host_in_each_iteration_is_not_recorded(spec: TrainSpec, data: TrainingData) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -21,7 +22,9 @@ from disentanglement.errors import NonFiniteLoss, SpecError
 from disentanglement.models.captured import Graph
 from disentanglement.models.data import TrainingData
 from disentanglement.models.objectives.protocol import Terms
+from disentanglement.models.ops import Ops
 from disentanglement.models.pack import Pack, Way, way_for, what_is_shared
+from disentanglement.models.stacked_ops import GROUPED, MATMUL
 from disentanglement.models.stacked_training import whole_loss
 from disentanglement.models.training import Training
 from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
@@ -248,6 +251,22 @@ def test_a_pack_of_other_data_or_networks_is_refused(spec: TrainSpec, data: Trai
     copy = TrainingData(data.images(slice(0, 100)).numpy().astype("uint8"))
     with pytest.raises(SpecError, match="over one data set"):
         Pack([Training(one, data), Training(one, copy)], "in_turn")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("ops", [MATMUL, GROUPED], ids=["matmul", "grouped"])
+def test_on_a_gpu_a_recorded_stack_equals_the_members_alone(
+    ops: Ops, spec: TrainSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (100, 64, 8), dtype=np.uint8)
+    on_gpu = TrainingData(images, device="cuda")
+    specs = specs_of(spec, SIX, architecture={}, optimizer={})
+    pack, alone = Pack(trainings(specs, on_gpu), "stacked", ops=ops), trainings(specs, on_gpu)
+    pack.advance(10)
+    for member, solo in zip(pack.members, alone, strict=True):
+        solo.advance(10)
+        assert_same_terms(member, solo)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
