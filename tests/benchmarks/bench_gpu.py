@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from disentanglement.models.captured import Graph, Unrecorded, graphs_of
 from disentanglement.models.data import TrainingData
+from disentanglement.models.graphs import Graph, Unrecorded, graphs_of
 from disentanglement.models.pack import Pack
 from disentanglement.models.stacked_ops import GROUPED, MATMUL
 from disentanglement.models.training import Training

@@ -17,7 +17,8 @@ from typing import Literal
 import torch
 
 from disentanglement.errors import SpecError
-from disentanglement.models.captured import Graph, can_be_recorded, graphs_of
+from disentanglement.models.captured import can_be_recorded
+from disentanglement.models.graphs import Graph, graphs_of
 from disentanglement.models.ops import Ops
 from disentanglement.models.stacked_training import StackedTraining, shared_part
 from disentanglement.models.training import Training, denormals_as_zero

@@ -19,15 +19,13 @@ from torch import Tensor
 
 from disentanglement.models.captured import (
     CapturedIterations,
-    Graph,
-    Windows,
-    WindowStreams,
     can_be_recorded,
     device_adam,
     optimizer_specs,
     step_size,
 )
 from disentanglement.models.device_adam import DeviceAdam
+from disentanglement.models.graphs import Graph
 from disentanglement.models.meter import NEVER, pieces
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Terms
@@ -36,6 +34,7 @@ from disentanglement.models.ops import Ops, in_precision
 from disentanglement.models.posterior import Posterior
 from disentanglement.models.stacked_ops import stacked_ops
 from disentanglement.models.training import Training
+from disentanglement.models.windows import Windows, WindowStreams
 from disentanglement.specs.networks import OptimizerSpec
 
 

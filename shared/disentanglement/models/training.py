@@ -19,9 +19,10 @@ from disentanglement.datasets.ground_truth import GroundTruth
 from disentanglement.errors import NotBuiltYet
 from disentanglement.models.architectures import Architecture, architecture
 from disentanglement.models.batches import batches_of, factor_sizes, num_evaluation_batches
-from disentanglement.models.captured import CapturedIterations, Graph, can_be_recorded, graphs_of, recorded_training
+from disentanglement.models.captured import CapturedIterations, can_be_recorded, recorded_training
 from disentanglement.models.catalog import objective_of
 from disentanglement.models.data import TrainingData
+from disentanglement.models.graphs import Graph, graphs_of
 from disentanglement.models.layers import Variable
 from disentanglement.models.meter import MeanTerms, TermsMeter
 from disentanglement.models.model import Model

@@ -15,12 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from disentanglement.errors import NonFiniteLoss
-from disentanglement.models.captured import WARM_UPS, CapturedIterations, Windows, can_be_recorded
+from disentanglement.models.captured import WARM_UPS, CapturedIterations, can_be_recorded
 from disentanglement.models.data import TrainingData
 from disentanglement.models.optimizers import Adam
 from disentanglement.models.pack import Pack
 from disentanglement.models.streams import ITERATIONS_PER_BLOCK
 from disentanglement.models.training import Training
+from disentanglement.models.windows import Windows
 from disentanglement.specs import TrainSpec
 
 SMALL: dict[str, Any] = {"architecture": {"encoder": {"test_encoder": {}}, "decoder": {"test_decoder": {}}}}

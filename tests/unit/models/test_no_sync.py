@@ -22,8 +22,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from disentanglement.models import catalog
-from disentanglement.models.captured import WARM_UPS, Unrecorded, can_be_recorded
+from disentanglement.models.captured import WARM_UPS, can_be_recorded
 from disentanglement.models.data import TrainingData
+from disentanglement.models.graphs import Unrecorded
 from disentanglement.models.layers import Variable
 from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.beta_vae import BetaVae

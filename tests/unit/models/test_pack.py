@@ -19,8 +19,8 @@ from tape_graph import TapeGraph
 from torch import Tensor
 
 from disentanglement.errors import NonFiniteLoss, SpecError
-from disentanglement.models.captured import Graph
 from disentanglement.models.data import TrainingData
+from disentanglement.models.graphs import Graph
 from disentanglement.models.objectives.protocol import Terms
 from disentanglement.models.ops import Ops
 from disentanglement.models.pack import Pack, Way, way_for, what_is_shared
