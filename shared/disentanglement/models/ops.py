@@ -6,13 +6,13 @@ last, which is also what the fast kernels want; kernels are contiguous with chan
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from disentanglement.errors import NotBuiltYet
 from disentanglement.models.convolutions import Convolution, NarrowDeconvolution
 from disentanglement.specs.steps import Precision
 
@@ -75,6 +75,41 @@ class FusedOps(PlainOps):
         return Convolution.run(x_BHWI, kernel_IHWO, bias_O, transposed=True, rectified=rectified)
 
 
+class Bf16Ops:
+    """Products of bfloat16 numbers, summed in float32, over float32 weights; what leaves a network is float32 again.
+
+    Where a device has no such products they are emulated: a float32 product of numbers that were rounded to bfloat16
+    is exact, so that the results differ in nothing but the order of the sums.
+    """
+
+    def __init__(self, ops: Ops, *, emulated: bool) -> None:
+        self._ops, self._emulated = ops, emulated
+
+    def dense(self, x_BI: Tensor, kernel_IO: Tensor, bias_O: Tensor, *, activation: Activation | None) -> Tensor:
+        """Affine map and activation; without activation it is the network's last, and float32."""
+        y_BO = self._ops.dense(*self._rounded(x_BI, kernel_IO, bias_O), activation=activation)
+        return y_BO if activation is not None else self._result(y_BO)
+
+    def conv(self, x_BHWI: Tensor, kernel_OHWI: Tensor, bias_O: Tensor, *, rectified: bool) -> Tensor:
+        """Convolution; float32 unless rectified."""
+        y_BHWO = self._ops.conv(*self._rounded(x_BHWI, kernel_OHWI, bias_O), rectified=rectified)
+        return y_BHWO if rectified else self._result(y_BHWO)
+
+    def deconv(self, x_BHWI: Tensor, kernel_IHWO: Tensor, bias_O: Tensor, *, rectified: bool) -> Tensor:
+        """Transposed convolution; float32 unless rectified."""
+        y_BHWO = self._ops.deconv(*self._rounded(x_BHWI, kernel_IHWO, bias_O), rectified=rectified)
+        return y_BHWO if rectified else self._result(y_BHWO)
+
+    def _rounded(self, *tensors: Tensor) -> Iterator[Tensor]:
+        """Values, and in the backward pass gradients, as bfloat16 has them."""
+        rounded = (tensor.to(torch.bfloat16) for tensor in tensors)
+        return (tensor.to(torch.float32) for tensor in rounded) if self._emulated else rounded
+
+    def _result(self, y: Tensor) -> Tensor:
+        """Float32 that holds a bfloat16, emulated or not."""
+        return y.to(torch.bfloat16).to(torch.float32)
+
+
 def activated(y: Tensor, activation: Activation | None) -> Tensor:
     """The activation's value."""
     match activation:
@@ -93,7 +128,24 @@ FUSED: Ops = FusedOps()
 
 
 def ops_for(precision: Precision, device: torch.device) -> Ops:
-    """The quickest operations with which networks compute in this precision on this device."""
-    if precision != "fp32":
-        raise NotBuiltYet(f"precision.{precision}")
-    return FUSED
+    """The quickest operations with which networks compute in this precision on this device.
+
+    tf32 is a switch of the device (`models.precision`), and fp32 where there is no such switch.
+    """
+    return in_precision(FUSED, precision, device)
+
+
+def in_precision(ops: Ops, precision: Precision, device: torch.device) -> Ops:
+    """The operations in another precision."""
+    return Bf16Ops(ops, emulated=not multiplies_bf16(device)) if precision == "bf16" else ops
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether products of bfloat16 numbers are quicker there than emulated ones.
+
+    A processor without instructions for them is up to ninety times slower than in float32.
+    """
+    if device.type != "cpu":
+        return True
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

@@ -24,6 +24,9 @@ from disentanglement.specs.networks import ExponentialDecay, OptimizerSpec, Piec
 from disentanglement.specs.networks import GradientDescent as GradientDescentSpec
 from disentanglement.specs.sources import make
 
+FUSED_ADAM = frozenset({"cpu"})
+"""Devices on which Adam makes one pass over memory instead of six."""
+
 
 class Optimizer(Protocol):
     """Updates named weights in place."""
@@ -56,13 +59,38 @@ class Adam:
     @torch.no_grad()
     def update(self, gradients: Sequence[Tensor], iteration: int, step: int) -> None:
         """As in the module's head."""
-        spec, gradients = self._spec, list(gradients)
+        gradients = list(gradients)
+        if self.weights[0].device.type in FUSED_ADAM:
+            self._update_in_one_pass(gradients, iteration, step)
+        else:
+            self._update_by_operation(gradients, self.step_size(iteration, step))
+
+    def _update_by_operation(self, gradients: list[Tensor], step_size: float) -> None:
+        spec = self._spec
         torch._foreach_lerp_(self._first, gradients, 1 - spec.beta1)
         torch._foreach_mul_(self._second, spec.beta2)
         torch._foreach_addcmul_(self._second, gradients, gradients, 1 - spec.beta2)
         denominators = torch._foreach_sqrt(self._second)
         torch._foreach_add_(denominators, spec.epsilon)
-        torch._foreach_addcdiv_(self.weights, self._first, denominators, -self.step_size(iteration, step))
+        torch._foreach_addcdiv_(self.weights, self._first, denominators, -step_size)
+
+    def _update_in_one_pass(self, gradients: list[Tensor], iteration: int, step: int) -> None:
+        """PyTorch's form with epsilon / sqrt(1 - beta2^t) in place of epsilon is the reference's.
+
+        On a CPU six passes over memory take five to seven times as long.
+        """
+        spec, t = self._spec, iteration + 1
+        torch._fused_adam_(
+            *(self.weights, [g.contiguous() for g in gradients], self._first, self._second, []),
+            state_steps=[torch.tensor(float(t))] * len(gradients),
+            lr=learning_rate(spec, step),
+            beta1=spec.beta1,
+            beta2=spec.beta2,
+            weight_decay=0.0,
+            eps=spec.epsilon / math.sqrt(1 - spec.beta2**t),
+            amsgrad=False,
+            maximize=False,
+        )
 
     def step_size(self, iteration: int, step: int) -> float:
         """The learning rate with both bias corrections, for the update after `iteration` others."""

@@ -64,6 +64,24 @@ def test_each_weight_is_updated_with_its_own_gradient_and_moments() -> None:
     assert weights["a"].item() < 0 == weights["b"][0].item() < weights["b"][1].item()
 
 
+@pytest.mark.parametrize("beta2", [0.9, 0.999])
+def test_one_pass_and_six_passes_are_the_same_update(beta2: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    spec = AdamSpec(learning_rate=0.01, beta1=0.5, beta2=beta2, epsilon=1e-3, schedule=PIECES)
+    quick, plain = (Adam({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, spec) for _ in range(2))
+    for iteration in range(10):
+        # A transposed gradient has other strides than its weight.
+        gradients = [torch.randn(4, 3, generator=generator).t(), torch.randn(5, generator=generator)]
+        monkeypatch.setattr("disentanglement.models.optimizers.FUSED_ADAM", {"cpu"})
+        quick.update(gradients, iteration, 2 * iteration)
+        monkeypatch.setattr("disentanglement.models.optimizers.FUSED_ADAM", set())
+        plain.update(gradients, iteration, 2 * iteration)
+    for one_pass, six_passes in zip(quick.weights, plain.weights, strict=True):
+        torch.testing.assert_close(one_pass, six_passes, rtol=1e-5, atol=1e-6)
+    for name, moment in quick.state().items():
+        torch.testing.assert_close(moment, plain.state()[name], rtol=1e-5, atol=1e-7)
+
+
 # The rates that the reference's own test finds after ten steps of gradient descent.
 @pytest.mark.parametrize(
     ("spec", "expected"),
