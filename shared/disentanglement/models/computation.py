@@ -13,30 +13,33 @@ from typing import Any
 import torch
 
 from disentanglement.models.devices import driver
+from disentanglement.models.precision import precision_switches
+from disentanglement.specs.steps import Precision
 
 Circumstances = dict[str, object]
 """Strict JSON."""
 
 
-def computation(device: torch.device, *, precision: str = "fp32", engine: str = "") -> Circumstances:
-    """Circumstances of what is computed now on this device.
+def computation(device: torch.device, *, precision: Precision = "fp32", engine: str = "") -> Circumstances:
+    """Circumstances of what is computed on this device now, in the precision of a spec.
 
-    `precision` is the spec's, `engine` the way in which models were trained together (`in_turn`, `stacked`). Ask while
-    the switches are as they are during the computation.
+    `engine` is the way in which models were trained together (`in_turn`, `stacked`). Switches are as they are now, but
+    for those that the precision sets while it lasts (`precision_switches`).
     """
-    found: Circumstances = {
-        "precision": precision,
-        "device_name": device_name(device),
-        "threads": torch.get_num_threads(),
-        "cpu_capability": cpu_capability(),
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "float32_matmul_precision": _told(torch.get_float32_matmul_precision),
-        "mkldnn": _is_there(torch.backends.mkldnn) and bool(torch.backends.mkldnn.enabled),
-        "mkl": _is_there(torch.backends.mkl),
-    }
-    if engine:
-        found["engine"] = engine
-    return found | (_cuda(device) if device.type == "cuda" else {})
+    with precision_switches(precision):
+        found: Circumstances = {
+            "precision": precision,
+            "device_name": device_name(device),
+            "threads": torch.get_num_threads(),
+            "cpu_capability": cpu_capability(),
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "float32_matmul_precision": _told(torch.get_float32_matmul_precision),
+            "mkldnn": _is_there(torch.backends.mkldnn) and bool(torch.backends.mkldnn.enabled),
+            "mkl": _is_there(torch.backends.mkl),
+        }
+        if device.type == "cuda":
+            found |= _cuda(device)
+    return found | ({"engine": engine} if engine else {})
 
 
 def device_name(device: torch.device) -> str:

@@ -10,6 +10,7 @@ from disentanglement.models.data import TrainingData
 from disentanglement.models.devices import usable_device
 from disentanglement.models.encoding import encode_all
 from disentanglement.models.model import Model
+from disentanglement.models.precision import precision_switches
 from disentanglement.models.threads import contract_threads
 from disentanglement.specs import TrainSpec, parse_spec
 from disentanglement.specs.plugins import check_runnable
@@ -46,7 +47,7 @@ def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext
     weights = get_checked(context.store, trained.file_key(WEIGHTS), trained.files[WEIGHTS].measured)
     model = Model.from_bytes(spec, weights, image_shape=data.image_shape, device=device)
     mean_PZ, logvar_PZ = (np.empty((len(data), spec.architecture.num_latent), np.float32) for _ in range(2))
-    with contract_threads():
+    with contract_threads(), precision_switches("fp32"):  # codes are read in full, whatever a model was trained in
         circumstances = computation(device)
         for batch in encode_all(model.networks, data):
             stop = batch.start + len(batch.mean_BZ)

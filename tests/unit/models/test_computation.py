@@ -55,8 +55,10 @@ def test_on_a_gpu_its_libraries_and_switches_are_recorded_too(monkeypatch: pytes
     monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
     monkeypatch.setattr(torch.version, "cuda", "12.9")
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=True, allow_tf32=False):
-        found = computation(torch.device("cuda:0"))
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=True, allow_tf32=True):
+        found, rounded = (computation(torch.device("cuda:0"), precision=each) for each in ("fp32", "tf32"))
     assert (found["device_name"], found["compute_capability"]) == ("NVIDIA X", "9.0")
     assert (found["cuda"], found["cudnn"], found["driver"]) == ("12.9", 91000, "driver 1")
-    assert (found["cudnn_benchmark"], found["cudnn_deterministic"], found["tf32_cudnn"]) == (True, True, False)
+    assert (found["cudnn_benchmark"], found["cudnn_deterministic"]) == (True, True)
+    assert (found["tf32_matmul"], found["tf32_cudnn"]) == (False, False), "PyTorch's own default is half of each"
+    assert (rounded["tf32_matmul"], rounded["tf32_cudnn"]) == (True, True)
