@@ -1,4 +1,4 @@
-"""The worked example of `examples/`: a new model and a new metric beside the built-in ones, through the command."""
+"""The worked example of `docs/examples/`: a new model and a new metric beside the built-in ones, through the command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 LONGEST_S = 100.0
 SMALL = {"training_steps": 10, "eval_steps": 1, "batch_size": 8}
 

@@ -20,6 +20,7 @@ from disentanglement.errors import SpecError
 from disentanglement.models.captured import can_be_recorded
 from disentanglement.models.graphs import Graph, graphs_of
 from disentanglement.models.ops import Ops
+from disentanglement.models.precision import precision_switches
 from disentanglement.models.stacked_training import StackedTraining, shared_part
 from disentanglement.models.training import Training, denormals_as_zero
 from disentanglement.specs import TrainSpec
@@ -90,7 +91,7 @@ class Pack:
             return
         if self._stacked is None or not self._stacked.is_at(self.members):
             self._stacked = StackedTraining(self.members, self._graphs(), self._ops)
-        with denormals_as_zero():
+        with denormals_as_zero(), precision_switches(self.members[0].spec.precision):
             self._stacked.run(num_iterations)
 
     def drop(self, member: Training) -> None:

@@ -30,6 +30,7 @@ from disentanglement.models.networks import Networks
 from disentanglement.models.objectives.protocol import Batch, Noise, Objective
 from disentanglement.models.ops import ops_for
 from disentanglement.models.optimizers import Optimizer, optimizer_of
+from disentanglement.models.precision import precision_switches
 from disentanglement.models.streams import Streams
 from disentanglement.models.weights import check_same_tensors
 from disentanglement.specs import TrainSpec
@@ -86,7 +87,7 @@ class Training:
 
     def advance(self, num_iterations: int) -> None:
         """Makes updates without ever waiting for the device; their terms are read with `read_terms`."""
-        with denormals_as_zero():
+        with denormals_as_zero(), precision_switches(self.spec.precision):
             if self._graphs is not None:
                 self._recorded = self._recorded or recorded_training(self, self._graphs())
                 self._recorded.run(num_iterations)
@@ -123,7 +124,7 @@ class Training:
         streams = self.make_streams(evaluation=True)
         batches = batches_of(self.spec, self.data, self.truth, streams, evaluation=num_batches > 0)
         meter = TermsMeter(self.spec.architecture.num_latent, self.data.device)
-        with torch.no_grad():
+        with torch.no_grad(), precision_switches(self.spec.precision):
             for iteration in range(max(num_batches, 1)):
                 terms = self.objective.loss(
                     self.networks, batches.at(iteration), streams.at(iteration), self.device_step

@@ -118,7 +118,7 @@ class TrainSpec(google.protobuf.message.Message):
     precision: global___Precision.ValueType
     """What networks compute with. Default: fp32."""
     init_from: builtins.str
-    """Step key of a committed training to start from. Default: fresh weights."""
+    """A committed training to start from: a step key, a model or job by resource name. Default: fresh weights."""
     @property
     def dataset(self) -> disentanglement.v1.dataset_pb2.DatasetSpec:
         """What is trained on. Required."""

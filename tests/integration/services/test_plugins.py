@@ -16,7 +16,7 @@ from disentanglement.cli.data_sets import obtain
 from disentanglement.errors import SpecError
 from disentanglement.storage.directory_store import DirectoryStore
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 STUDY: dict[str, Any] = yaml.safe_load((EXAMPLES / "study.yaml").read_text())
 OWN_MODEL = STUDY["grid"]["product"][0]["sweep"]["objective"][-1]
 OWN_METRIC = STUDY["metrics"][-1]

@@ -1,4 +1,4 @@
-"""The worked example of `examples/` as a Study: the same study, whose code the controller wants trusted and at hand."""
+"""The worked example of `docs/examples/` as a Study: the same study, whose code the controller wants trusted and at hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from disentanglement.specs.plugins import EVERYTHING, VARIABLE, plugins_of
 from disentanglement.steps.admission import admit_study
 from disentanglement.studies.records import load_plan, load_study
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 STUDY = yaml.safe_load((EXAMPLES / "study.yaml").read_text())
 LISTED = "my_model,my_networks,my_metric"
 

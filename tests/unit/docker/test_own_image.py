@@ -1,4 +1,4 @@
-"""The Dockerfile of `examples/`: its files lie where ours look for them, and may run there."""
+"""The Dockerfile of `docs/examples/`: its files lie where ours look for them, and may run there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from images import TARGETS
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = ROOT / "examples"
+EXAMPLES = ROOT / "docs" / "examples"
 DOCKERFILE = (EXAMPLES / "Dockerfile").read_text()
 OURS = (ROOT / "docker" / "Dockerfile").read_text()
 

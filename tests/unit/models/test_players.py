@@ -100,3 +100,22 @@ def test_a_player_whose_loss_is_not_finite_stops_the_training(toy: TrainSpec, da
     with pytest.raises(NonFiniteLoss) as failure:
         training.read_terms()
     assert failure.value.step == 4
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_training_and_evaluation_run_under_the_switches_of_their_precision(
+    precision: str, toy: TrainSpec, data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    class Watching(Toy):
+        def loss(self, networks: Networks, batch: Batch, noise: Noise, step: Tensor) -> Terms:
+            seen.append(torch.backends.cuda.matmul.allow_tf32)
+            return super().loss(networks, batch, noise, step)
+
+    monkeypatch.setattr(catalog, "OBJECTIVES", {"beta_vae": lambda spec, sizes: Watching()})
+    training = Training(toy.replace(precision=precision, eval_steps=1), data)
+    training.advance(1)
+    training.evaluate()
+    assert seen == [precision == "tf32"] * 2
+    assert not torch.backends.cuda.matmul.allow_tf32
