@@ -25,7 +25,7 @@ ENCODERS = frozenset({"conv_encoder", "fc_encoder", "test_encoder"}) | PLUGIN
 DECODERS = frozenset({"deconv_decoder", "fc_decoder", "test_decoder"}) | PLUGIN
 RECONSTRUCTIONS = frozenset({"bernoulli_loss", "l2_loss"}) | PLUGIN
 OPTIMIZERS = frozenset({"adam", "gradient_descent"}) | PLUGIN
-PRECISIONS = frozenset({"fp32"})
+PRECISIONS = frozenset({"fp32", "tf32", "bf16"})
 REPRESENTATIONS = frozenset({"mean", "sampled"})
 
 
