@@ -118,7 +118,7 @@ COMPILE_IMAGE = $(COMPILE) -c requirements/dev.txt --no-annotate
 # What torch names as requirements and neither loads nor needs for what we do: a quarter of an image.
 NOT_LOADED = triton networkx jinja2 markupsafe setuptools cuda-bindings cuda-toolkit nvidia-cuda-cccl nvidia-nvtx
 # Nothing is scored in the aggregator's image.
-NOT_SCORING = scikit-learn scipy joblib
+NOT_SCORING = scikit-learn scipy joblib numba llvmlite
 lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	$(COMPILE) --extra dev -o requirements/dev.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt

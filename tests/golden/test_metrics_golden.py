@@ -8,14 +8,15 @@ Tolerances, and why:
   support vector machines are counts of equal predictions, as the solver of one feature is not random.
 - FactorVAE variances: 1e-12 for float64 and 1e-6 for float32, the precision in which the reference sums them.
   Scores, also those over 20 seeds: 1e-12, they are ratios of equal counts.
-- DCI from the recorded importances: 1e-12. From the trees themselves: where two codes split equally well, the trees
-  break the tie by chance and by the last digit of a gradient, which the C library decides; so the reference moves
-  with nothing but its seed (`_seed_spread`) and with the machine. Scores are asked to lie as close as twice that
-  spread, or 0.002 if it is smaller, importances within 0.03, the most by which they move with the seed. In the small
-  cases the importances for the factors of two and of three values must agree to 1e-12 (no tie there hangs on a last
-  digit), which they do only if random numbers are drawn in the reference's order.
+- DCI from the recorded importances: 1e-12. From the trees: where splits are equal on paper, the reference's choice
+  hangs on the order of its sums, hence on its seed (`_seed_spread` has up to three, `cars3d_quadratic` one), and ours
+  on the drawn order of codes alone. So recorded scores are asked to lie among those of three seeds of ours, or
+  outside by no more than these are apart, or by 0.001: in `shapes3d_dead` the reference breaks a tie of two thresholds
+  always alike, which is worth 0.0006. Accuracies on test points move by a few points: 0.005. The importances for
+  factors where nothing ties (WITHOUT_TIES) must agree to 1e-12.
 
-DCI takes 1 to 200 seconds of one core a case: the five small cases and `shapes3d_dead` always run (13 s together).
+DCI takes a fraction of a second (small cases) to 2 s for each seed, and 20 s in `cars3d_quadratic`, which is slow as
+are all cases of dSprites and shapes3d but one.
 FactorVAE over twenty seeds takes 2 s a case: the small cases and `shapes3d_collapsed` always run. The other cases of
 these two tests are marked `slow`: `pytest -m slow tests/golden/test_metrics_golden.py`.
 """
@@ -37,6 +38,7 @@ from numpy.typing import NDArray
 
 from disentanglement.metrics import Points, dci, evaluate_metric, factor_vae_score, mig, score_arrays
 from disentanglement.metrics.arrays import Codes, Factors
+from disentanglement.metrics.boosted_trees import fit_boosted_trees, sort_codes
 from disentanglement.metrics.dci import completeness, disentanglement
 from disentanglement.metrics.discretizer import discretize
 from disentanglement.metrics.factor_vae_score import FixedFactorVariances
@@ -53,6 +55,14 @@ WITH_TRACE = ["dsprites_noisy", "shapes3d_collapsed", "small_entangled", "small_
 
 SLOW = (pytest.mark.slow, pytest.mark.timeout(900))
 DCI_ALWAYS = [*SMALL, "shapes3d_dead"]
+WITHOUT_TIES: dict[str, Sequence[int]] = {
+    "small_perfect": (0, 1, 2),
+    "small_dead": (0, 1, 2),
+    "small_entangled": (0,),
+    "shapes3d_dead": (0, 1, 3, 4),
+    "dsprites_perfect": (0, 1, 2, 4),
+}
+"""Factors where no tie hangs on a last digit."""
 SEEDS_ALWAYS = [*SMALL, "shapes3d_collapsed"]
 
 
@@ -239,16 +249,23 @@ def test_dci_of_the_recorded_importances_is_the_references(case: Case) -> None:
 
 
 @each(CASES, DCI_ALWAYS)
-def test_dci_is_the_references_within_its_own_spread(case: Case) -> None:
-    result = dci(case.points("train"), case.points("test"), random_state=RandomState(0))
-    recorded = case.arrays["ref_dci_importance"]
-    assert result.importance_DK == pytest.approx(recorded, abs=0.03)
-    if case.name in SMALL:  # whose first two factors have two and three values
-        assert result.importance_DK[:, :2] == pytest.approx(recorded[:, :2], abs=1e-12)
-    for key, score in result.scores().items():
-        others = [run[key] for run in case.recorded["_seed_spread"]["dci"]]
-        tolerance = max(2 * (max(others) - min(others)), 0.002)
-        assert score == pytest.approx(case.recorded["dci"][key], abs=tolerance), key
+def test_dci_is_the_references_within_the_spread_over_seeds(case: Case) -> None:
+    train, test = case.points("train"), case.points("test")
+    runs = [dci(train, test, random_state=RandomState(seed)).scores() for seed in range(3)]
+    for key, recorded in case.recorded["dci"].items():
+        lowest, highest = min(run[key] for run in runs), max(run[key] for run in runs)
+        slack = max(highest - lowest, 0.005 if key.startswith("informativeness") else 0.001)
+        assert lowest - slack <= recorded <= highest + slack, key
+
+
+@each(list(WITHOUT_TIES))
+def test_importances_without_ties_are_the_references(case: Case) -> None:
+    recorded_DK = case.arrays["ref_dci_importance"]
+    factors = WITHOUT_TIES[case.name]
+    points, codes = case.points("train"), sort_codes(case.points("train").codes_ND)
+    for factor in factors:
+        trees = fit_boosted_trees(codes, points.factors_NK[:, factor], random_state=RandomState(0))
+        assert trees.importance_D == pytest.approx(recorded_DK[:, factor], abs=1e-12)
 
 
 def test_dci_of_arrays_starts_the_trees_from_the_seed() -> None:

@@ -5,7 +5,6 @@ Shapes: N points, D codes, K factors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -25,9 +24,8 @@ from disentanglement.metrics.arrays import (
 from disentanglement.metrics.progress import Progress, part_of, silent
 
 if TYPE_CHECKING:
-    from sklearn.ensemble import GradientBoostingClassifier
+    from disentanglement.metrics.boosted_trees import SortedCodes
 
-NUM_TREES = 100
 FLOOR = 1e-11
 """Added to importances, so that a code that is used for nothing has a uniform row, hence the score 0."""
 
@@ -57,11 +55,14 @@ def dci(train: Points, test: Points, *, random_state: RandomState, progress: Pro
     reference draws from NumPy's global generator in the same order. Raises MetricUndefined for a single code,
     a single factor and a factor of a single value.
     """
+    from disentanglement.metrics.boosted_trees import sort_codes  # a second to load: only who scores pays for it
+
     _check(train, test)
+    codes = sort_codes(train.codes_ND)
     num_classes_K = np.array([len(np.unique(factor_N)) for factor_N in train.factors_NK.T])
     end_K = num_classes_K.cumsum() / num_classes_K.sum()  # each round grows a tree for each class
     fits = [
-        _fit(train, test, factor, random_state, part_of(progress, start, end))
+        _fit(codes, train, test, factor, random_state, part_of(progress, start, end))
         for factor, (start, end) in enumerate(pairwise([0.0, *end_K.tolist()]))
     ]
     importances, train_accuracies, test_accuracies = zip(*fits, strict=True)
@@ -79,51 +80,15 @@ def _check(train: Points, test: Points) -> None:
 
 
 def _fit(
-    train: Points, test: Points, factor: int, random_state: RandomState, progress: Progress
+    codes: SortedCodes, train: Points, test: Points, factor: int, random_state: RandomState, progress: Progress
 ) -> tuple[NDArray[np.float64], float, float]:
     """Importance of each code [D], training accuracy, test accuracy."""
-    trees = boosted_trees(random_state)
-    trees.fit(train.codes_ND, train.factors_NK[:, factor], monitor=_after_each_round(progress))
-    train_accuracy, test_accuracy = (_accuracy(trees, points, factor) for points in (train, test))
-    return np.abs(trees.feature_importances_), train_accuracy, test_accuracy
+    from disentanglement.metrics.boosted_trees import fit_boosted_trees
 
-
-def _accuracy(trees: GradientBoostingClassifier, points: Points, factor: int) -> float:
-    return float(np.mean(trees.predict(points.codes_ND) == points.factors_NK[:, factor]))
-
-
-def boosted_trees(random_state: RandomState) -> GradientBoostingClassifier:
-    """The reference's: scikit-learn's defaults, written out (`friedman_mse` is the only split criterion left)."""
-    from sklearn.ensemble import GradientBoostingClassifier  # seconds to import: only who scores pays for it
-
-    return GradientBoostingClassifier(
-        loss="log_loss",
-        learning_rate=0.1,
-        n_estimators=NUM_TREES,
-        subsample=1.0,
-        min_samples_split=2,
-        min_samples_leaf=1,
-        min_weight_fraction_leaf=0.0,
-        max_depth=3,
-        min_impurity_decrease=0.0,
-        init=None,
-        random_state=random_state,
-        max_features=None,
-        max_leaf_nodes=None,
-        warm_start=False,
-        n_iter_no_change=None,
-        ccp_alpha=0.0,
-    )
-
-
-def _after_each_round(
-    progress: Progress,
-) -> Callable[[int, GradientBoostingClassifier, Mapping[str, object]], bool]:
-    def monitor(index: int, trees: GradientBoostingClassifier, variables: Mapping[str, object]) -> bool:
-        progress((index + 1) / NUM_TREES)
-        return False  # true would stop the fit
-
-    return monitor
+    train_N, test_N = train.factors_NK[:, factor], test.factors_NK[:, factor]
+    trees = fit_boosted_trees(codes, train_N, random_state=random_state, progress=progress)
+    train_accuracy = np.mean(trees.predict_training_points() == train_N)
+    return trees.importance_D, float(train_accuracy), float(np.mean(trees.predict(test.codes_ND) == test_N))
 
 
 def disentanglement(importance_DK: NDArray[np.float64]) -> float:

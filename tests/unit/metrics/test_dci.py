@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from disentanglement.errors import MetricUndefined
 from disentanglement.metrics.arrays import Points
-from disentanglement.metrics.dci import DciResult, boosted_trees, completeness, dci, disentanglement
+from disentanglement.metrics.dci import DciResult, completeness, dci, disentanglement
 from disentanglement.metrics.sampling import FactorGrid
 
 GRID = np.tile(FactorGrid((2, 3)).all_factors(), (6, 1))
@@ -100,14 +100,6 @@ def test_equal_seeds_repeat_and_leave_numpys_global_generator_alone() -> None:
     assert (first == second).all()
     assert (first != other).any()
     assert (global_state() == before).all()
-
-
-def test_the_trees_are_scikit_learns_defaults() -> None:
-    from sklearn.ensemble import GradientBoostingClassifier
-
-    random_state = RandomState(0)
-    defaults = GradientBoostingClassifier(random_state=random_state).get_params()
-    assert boosted_trees(random_state).get_params() == defaults
 
 
 def test_progress_rises_to_one_and_what_it_raises_stops_the_metric() -> None:

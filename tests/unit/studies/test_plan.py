@@ -55,7 +55,7 @@ def test_every_model_has_its_digest_and_contracts_written_in() -> None:
     cell = plan().cells["dsprites_full.beta_vae"]
     assert {model.dataset.digest for model in cell.models} == {"0" * 64}
     assert cell.contracts == {
-        "evaluate.dci": "1.1",
+        "evaluate.dci": "1.2",
         "evaluate.mig": "1.1",
         "postprocess.mean": "1.1",
         "postprocess.sampled": "1.1",
