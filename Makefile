@@ -119,6 +119,8 @@ COMPILE_IMAGE = $(COMPILE) -c requirements/dev.txt --no-annotate
 NOT_LOADED = triton networkx jinja2 markupsafe setuptools cuda-bindings cuda-toolkit nvidia-cuda-cccl nvidia-nvtx
 # Nothing is scored in the aggregator's image.
 NOT_SCORING = scikit-learn scipy joblib numba llvmlite
+# Nothing is tabulated in the evaluator's, which has to have LLVM (170 MB) for its boosted trees.
+NOT_TABULATING = pandas pyarrow python-dateutil
 lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	$(COMPILE) --extra dev -o requirements/dev.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
@@ -126,7 +128,8 @@ lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1
 		$(COMPILE) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
 	$(BIN)/uv pip compile -q --group proto --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" -o requirements/proto.txt
-	$(COMPILE_IMAGE) --extra services -o requirements/images/evaluator.txt
+	$(COMPILE_IMAGE) --extra services $(foreach name,$(NOT_TABULATING),--no-emit-package $(name)) \
+		-o requirements/images/evaluator.txt
 	$(COMPILE_IMAGE) --extra services --extra cluster $(foreach name,$(NOT_SCORING),--no-emit-package $(name)) \
 		-o requirements/images/aggregator.txt
 	$(COMPILE_IMAGE) --extra services --extra train --extra cluster $(foreach name,$(NOT_LOADED),--no-emit-package $(name)) \

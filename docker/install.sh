@@ -30,7 +30,7 @@ python3 /build/bin/prune.py "$site"
 import importlib, pathlib, sys
 
 site = pathlib.Path(sys.argv[1])
-wanted = ["numpy", "numpy.testing", "pandas", "pyarrow.parquet", "pyarrow.compute", "pyarrow.dataset", "grpc"]
+wanted = ["numpy", "numba", "numpy.testing", "pandas", "pyarrow.parquet", "pyarrow.compute", "pyarrow.dataset", "grpc"]
 wanted += ["scipy.stats", "scipy.optimize", "sklearn.ensemble", "sklearn.svm", "torch", "kubernetes.client", "minio"]
 for name in wanted:
     if (site / name.partition(".")[0]).is_dir():

@@ -11,8 +11,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-TESTED = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
-FOLDERS = ("pyarrow/include", "pyarrow/src", "Crypto/SelfTest", "numpy/_core/include", "torch/include")
+TESTED = ("numba", "numpy", "pandas", "pyarrow", "scipy", "sklearn")
+FOLDERS = (
+    *("pyarrow/include", "pyarrow/src", "Crypto/SelfTest", "numpy/_core/include", "torch/include"),
+    *("numba/cuda", "sklearn/datasets/data", "sklearn/datasets/images"),
+)
 UNUSED_ARROW = ("flight",)
 PATTERNS = ("**/*.a", "**/*.pyi", "**/*.pxd", "**/*.pyx", "pyarrow/**/*.h")
 
