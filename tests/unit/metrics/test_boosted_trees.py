@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +44,9 @@ def reference(codes_ND: Codes, labels_N: Labels, *, rounds: int = 5, seed: int =
 def same(ours: BoostedTrees, others: BoostedTrees) -> bool:
     """Equal to the last bit."""
     return all(
-        (ours_C == others_C).all()
-        for ours_trees, others_trees in zip(ours.rounds, others.rounds, strict=True)
-        for ours_C, others_C in zip(ours_trees, others_trees, strict=True)
+        np.array_equal(getattr(our_trees, field), getattr(other_trees, field))
+        for our_trees, other_trees in zip(ours.rounds, others.rounds, strict=True)
+        for field in Trees._fields
     )
 
 
@@ -94,7 +95,8 @@ def grown(codes_ND: Codes, gradient_N: NDArray[np.float64], *, bins: int, seed: 
     work, trees = make_workspace(codes), make_trees(1, codes_ND.shape[1])
     class_N = (gradient_N > 0).astype(np.int32)
     raw_CN, seed_C = np.zeros((1, len(codes_ND))), np.array([seed], np.uint32)
-    grow_trees(*codes, *work, *trees, class_N, gradient_N[np.newaxis], raw_CN, seed_C, 0, 1, 0.1)
+    arguments: list[Any] = [*codes, *work, *trees, class_N, gradient_N[np.newaxis], raw_CN, seed_C, 0, 1, 0.1]
+    grow_trees(*arguments)
     return trees, work.node_N.astype(np.int64)
 
 
@@ -227,7 +229,7 @@ def test_codes_that_say_nothing_leave_the_priors() -> None:
 
 
 def test_values_closer_than_1e_7_are_not_separated() -> None:
-    close = np.float32(0.125) + np.array([[0.0], [0.6e-7], [1.2e-7], [1.0]])  # a chain: each next to its neighbour
+    close = 0.125 + np.array([[0.0], [0.6e-7], [1.2e-7], [1.0]])  # a chain: each next to its neighbour
     trees = fit(close, np.array([0, 1, 1, 1]), rounds=1)
     assert trees.rounds[0].threshold_CK[0, 0] == pytest.approx(0.625)
     assert np.isinf(trees.rounds[0].threshold_CK[0, 1:]).all()
@@ -251,7 +253,8 @@ def test_gradients_bear_extreme_predictions() -> None:
 
 
 def test_progress_rises_round_by_round_and_what_it_raises_ends_the_fit() -> None:
-    codes, labels_N, shares = sort_codes(np.arange(4.0)[:, np.newaxis]), np.array([0, 0, 1, 1]), []
+    codes, labels_N = sort_codes(np.arange(4.0)[:, np.newaxis]), np.array([0, 0, 1, 1])
+    shares: list[float] = []
     fit_boosted_trees(codes, labels_N, random_state=RandomState(0), num_rounds=4, progress=shares.append)
     assert shares == [0.25, 0.5, 0.75, 1.0]
 

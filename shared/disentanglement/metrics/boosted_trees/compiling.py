@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +18,7 @@ except ImportError as error:
     raise NotBuiltYet("boosted trees need numba, which is not installed: pip install numba") from error
 
 F = TypeVar("F", bound=Callable[..., Any])
+log = logging.getLogger(__name__)
 
 
 def compiled(function: F) -> F:
@@ -42,4 +44,7 @@ def kept_in() -> Path:
         sources.update(path.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = Path(os.environ.get("DISENTANGLEMENT_CACHE") or Path(home, "disentanglement")).expanduser()
-    return folder / "compiled" / sources.hexdigest()[:16]
+    kept = folder / "compiled" / sources.hexdigest()[:16]
+    if not kept.is_dir():
+        log.info("boosted trees are compiled at their first use, for some 20 seconds", extra={"kept_in": str(kept)})
+    return kept
