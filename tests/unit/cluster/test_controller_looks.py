@@ -398,11 +398,12 @@ def test_a_model_to_start_from_that_is_not_trained_is_told(cluster: TinyCluster)
 
 
 def test_what_this_release_does_not_do_is_told(cluster: TinyCluster) -> None:
-    model = {**STUDY["model"], "precision": "bf16"}
+    options = [{"correlated_factors": {"factors": ["x", "y"], "strength": 1.0}}]
+    model = {**STUDY["model"], "dataset": {"name": STUDY["model"]["dataset"], "options": options}}
     cluster.apply(inline={**INLINE, "model": model})
     cluster.look()
     assert cluster.condition("Accepted")[:2] == ("False", "NotBuiltYet")
-    assert "precision.bf16" in cluster.condition("Accepted")[2]
+    assert "dataset.options.correlated_factors" in cluster.condition("Accepted")[2]
 
 
 def test_a_spec_that_cannot_be_is_told_with_its_field(cluster: TinyCluster) -> None:
