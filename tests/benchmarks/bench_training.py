@@ -117,7 +117,7 @@ def product() -> Callable[[], object]:
 
 def disent(python: Path, channels: int) -> Seconds:
     """A step of disent in a process of its own, which waits while others are timed."""
-    command = [python, Path(__file__).with_name("disent_steps.py"), str(channels)]
+    command = [str(python), str(Path(__file__).with_name("disent_steps.py")), str(channels)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdin is not None
     assert server.stdout is not None

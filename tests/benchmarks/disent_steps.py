@@ -35,7 +35,7 @@ def main() -> None:
             while True:
                 yield {"x_targ": (images[torch.randint(len(images), (BATCH_SIZE,))],)}
 
-    class OneForEachLine(lightning.Callback):
+    class OneForEachLine(lightning.Callback):  # type: ignore[misc] # known in its own environment
         begun = 0.0
 
         def on_train_batch_end(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The worked example of `docs/examples/`: a new model and a new metric beside the built-in ones, through the command."""
+"""The worked example of `docs/examples/`: a model and a metric of one's own beside built-in ones, by the command."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ def admit_training(
         ArtifactNotFound, StepNotCommitted: there is no such model, or it is not trained yet.
         NotBuiltYet: something that this release does not train.
     """
-    require([spec])
-    sources = source_digests([spec], trusted or Trusted.from_env(os.environ))
-    initial = initial_keys(store, [spec], project=project)
-    complete = resolved(spec, data_set_digests(store, [spec.dataset.name]), initial, sources)
+    placed = resolved(spec, data_set_digests(store, [spec.dataset.name]))  # a data set that nobody has comes first
+    require([placed])
+    sources = source_digests([placed], trusted or Trusted.from_env(os.environ))
+    complete = resolved(placed, {}, initial_keys(store, [placed], project=project), sources)
     _check_data([complete], store)
     check_initial(store, [complete])
     return complete

@@ -15,7 +15,6 @@ from disentanglement.errors import (
     CorruptArtifact,
     DeadlineExceeded,
     MetricUndefined,
-    NotBuiltYet,
     SpecError,
     StepNotCommitted,
     Unavailable,
@@ -151,7 +150,7 @@ def test_statuses_become_our_exceptions(client: Client, codes_and_factors: Pair)
         client.score(codes, factors[:10], metrics=["mig"])
     with pytest.raises(SpecError, match=r"metrics\.0"):
         client.score(codes, factors, metrics=["no_such_metric"])
-    with pytest.raises(NotBuiltYet, match=r"dataset\.no_such_data"):
+    with pytest.raises(SpecError, match=r"spec\.dataset\.name|dataset\.name"):
         client.train({**TRAIN, "dataset": "no_such_data"})
     fresh = np.random.default_rng(uuid.uuid4().int).normal(size=codes.shape)
     with pytest.raises(DeadlineExceeded):

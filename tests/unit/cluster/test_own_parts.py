@@ -1,4 +1,4 @@
-"""The worked example of `docs/examples/` as a Study: the same study, whose code the controller wants trusted and at hand."""
+"""The worked example of `docs/examples/` as a Study, whose code the controller wants trusted and at hand."""
 
 from __future__ import annotations
 

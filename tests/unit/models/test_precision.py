@@ -77,7 +77,7 @@ def test_emulated_layers_equal_real_ones(seed: int, activation: Activation | Non
     results = (
         values_and_gradients(lambda *t, ops=ops: ops.dense(*t, activation=activation), *given_)
         for ops in (EMULATED, REAL)
-    )  # type: ignore[misc]
+    )
     for emulated, real in zip(*results, strict=True):
         torch.testing.assert_close(emulated, real.to(torch.float32), rtol=2**-6, atol=2**-5)
 
