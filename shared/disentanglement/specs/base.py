@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -64,6 +64,11 @@ PlainObject = Annotated[dict[str, PlainJson], BeforeValidator(plain_number)]
 
 
 A_LIST = Strict(False)  # beside a tuple's type: a YAML or JSON list may fill it
+
+
+def misplaced(field: str, wanted: str, given: str) -> PydanticCustomError:
+    """What a check of a whole spec raises for one of its fields, which may not even be there."""
+    return PydanticCustomError("misplaced", "{wanted}", {"field": field, "wanted": wanted, "given": given})
 
 
 class Spec(BaseModel):

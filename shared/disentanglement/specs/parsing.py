@@ -93,6 +93,8 @@ _Loader.add_implicit_resolver(
 def _violation(detail: ErrorDetails, prefix: str) -> Violation:
     path = [prefix] if prefix else []
     path += [str(part) for part in detail["loc"]]
+    if detail["type"] == "misplaced":
+        path.append(detail["ctx"]["field"])
     wanted, given = _wanted_and_given(detail)
     return Violation(".".join(path) or "document", wanted, given)
 
@@ -103,6 +105,8 @@ def _wanted_and_given(detail: ErrorDetails) -> tuple[str, str]:
             return "a value (the field is required)", "nothing"
         case "extra_forbidden":
             return "a known field", f"an unknown one with value {shown(detail['input'])}"
+        case "misplaced":
+            return detail["ctx"]["wanted"], detail["ctx"]["given"]
         case "value_error":
             return detail["msg"].removeprefix("Value error, "), shown(detail["input"])
         case _:

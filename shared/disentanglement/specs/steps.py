@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from disentanglement.specs.base import Count, OneOf, Plugin, Seed, Spec
+from disentanglement.specs.base import Count, OneOf, Plugin, Seed, Spec, misplaced
 from disentanglement.specs.datasets import DatasetSpec
 from disentanglement.specs.metrics import MetricSpec
 from disentanglement.specs.networks import (
@@ -52,10 +52,16 @@ class TrainSpec(Spec):
 
     @model_validator(mode="after")
     def _labels_and_pairs_fit(self) -> Self:
-        for field, wanted in (("labelled", self.objective.needs_labels), ("pairs", self.objective.needs_pairs)):
-            if wanted != (getattr(self, field) is not None):
-                verb = "is required" if wanted else "must be left out"
-                raise ValueError(f"`{field}` {verb} for objective {self.objective.method}")
+        beside = (
+            ("labelled", self.objective.needs_labels, "learns from labels: labelled.num_labelled_samples=1000"),
+            ("pairs", self.objective.needs_pairs, "learns from pairs: pairs.k=1"),
+        )
+        for field, needed, how in beside:
+            given = getattr(self, field)
+            if needed and given is None:
+                raise misplaced(field, f"a value, as objective {self.objective.method} {how}", "nothing")
+            if given is not None and not needed:
+                raise misplaced(field, f"nothing, as objective {self.objective.method} has no use for it", "a value")
         return self
 
     @property

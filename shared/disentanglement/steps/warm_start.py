@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from disentanglement.errors import SpecError, StepNotCommitted, Violation
+from disentanglement.errors import ArtifactNotFound, SpecError, StepNotCommitted, Violation
 from disentanglement.specs import StepKey, TrainSpec, parse_spec
 from disentanglement.storage.commit import committed
 from disentanglement.storage.data_sets import find_data_set
@@ -27,12 +27,19 @@ def initial_keys(store: Store, specs: Iterable[TrainSpec], *, project: str) -> d
             under two names, so that two equal trainings would look different.
     """
     written = sorted({spec.init_from for spec in specs if spec.init_from})
-    keys = {text: text if is_step_key(text) else str(resolve(store, project, text, "train")) for text in written}
+    keys = {text: text if is_step_key(text) else _resolved(store, text, project) for text in written}
     first: dict[str, str] = {}
     for text, key in keys.items():
         if first.setdefault(key, text) != text:
             raise SpecError.of(FIELD, f"one name for the model {key}", f"{first[key]} and {text}")
     return keys
+
+
+def _resolved(store: Store, text: str, project: str) -> str:
+    try:
+        return str(resolve(store, project, text, "train"))
+    except ArtifactNotFound as error:
+        raise ArtifactNotFound(f"{FIELD}: {error}; a model has to be trained before others can start from it") from None
 
 
 def check_initial(store: Store, specs: Iterable[TrainSpec]) -> None:

@@ -7,7 +7,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from disentanglement.specs import EvaluationSeed, MetricSpec, Selection, StudySpec, canonical, canonical_json
+from disentanglement.specs import (
+    EvaluationSeed,
+    MetricSpec,
+    Selection,
+    StudySpec,
+    canonical,
+    canonical_json,
+    parse_spec,
+)
 
 MAX_NAME = 52
 """So that the study may be a resource of a cluster, too."""
@@ -41,12 +49,17 @@ def variant(
     metrics: Iterable[MetricSpec] | None = None,
     name: str | None = None,
 ) -> StudySpec:
-    """Some of a study's models, changed. Models keep their numbers; without `name` it is made of what differs."""
+    """Some of a study's models, changed. Models keep their numbers; without `name` it is made of what differs.
+
+    Raises:
+        SpecError: naming each field that can't be so, the name too.
+    """
     made = study if selection is None or selection == Selection() else study.replace(selection=selection)
     made = apply_changes(made, changes) if changes else made
     made = made if metrics is None else with_metrics(made, metrics)
     parts = () if selection is None else _selected(selection)
-    return made.replace(name=name or variant_name(study.name, (*parts, *_changed(changes or {}))))
+    called = name.replace("-", "_") if name else variant_name(study.name, (*parts, *_changed(changes or {})))
+    return parse_spec(StudySpec, {**dict(made), "name": called})  # in a cluster names have hyphens
 
 
 def variant_name(base: str, parts: Iterable[str]) -> str:

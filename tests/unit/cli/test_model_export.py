@@ -120,7 +120,6 @@ def test_a_model_that_is_not_there_is_not_found(run: Any, store: DirectoryStore,
 def test_tensorboard_reads_the_curves_of_a_training(
     run: Any, store: DirectoryStore, trained: StepKey, tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorboard", reason="the extra `export` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     assert run("models", "tensorboard", "small", "--out", tmp_path / "events").code == 0
@@ -143,7 +142,6 @@ def test_curves_can_be_followed_while_a_model_trains(
     store: DirectoryStore, trained: StepKey, dummy_data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A training that stops half-way is seen from its checkpoint, then to its end, each step once."""
-    pytest.importorskip("tensorboard", reason="the extra `export` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setattr(train_module, "STEPS_PER_LOOK", 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx
@@ -19,7 +18,6 @@ ROWS = [
 
 
 def read(folder: Path) -> Any:
-    pytest.importorskip("tensorboard", reason="the extra `export` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder))
@@ -28,7 +26,6 @@ def read(folder: Path) -> Any:
 
 
 def write(folder: Path, rows: list[Any], times: list[float] | None = None) -> None:
-    pytest.importorskip("tensorboard", reason="the extra `export` is not installed")
     with EventFiles(folder) as events:
         events.add(rows, times)
 
@@ -48,7 +45,6 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
 
 
 def test_rows_that_were_written_before_are_not_written_again(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="the extra `export` is not installed")
     with EventFiles(tmp_path) as events:
         assert events.add(ROWS[:1]) == 1
         assert events.add(ROWS) == 1

@@ -95,9 +95,9 @@ def test_the_method_is_the_word_that_the_reference_uses(objective: dict[str, Any
 
 def test_labels_are_required_where_the_objective_needs_them_and_refused_elsewhere() -> None:
     supervised = {"s2_vae": {"beta": 1, "gamma_sup": 1, "supervised_loss": "l2"}}
-    assert "`labelled` is required" in errors_of(TrainSpec, train(objective=supervised))["document"][0]
+    assert "s2_vae learns from labels" in errors_of(TrainSpec, train(objective=supervised))["labelled"][0]
     labelled = {"num_labelled_samples": 100}
-    assert "`labelled` must be left out" in errors_of(TrainSpec, train(labelled=labelled))["document"][0]
+    assert "no use for it" in errors_of(TrainSpec, train(labelled=labelled))["labelled"][0]
     assert parse_spec(TrainSpec, train(objective=supervised, labelled=labelled)).labelled is not None
 
 

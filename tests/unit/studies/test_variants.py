@@ -31,6 +31,12 @@ def test_what_a_study_does_not_have_cannot_be_selected(selection: Selection) -> 
         training_specs(variant(STUDY, selection=selection))
 
 
+def test_a_variant_may_be_called_as_in_a_cluster_and_another_name_is_refused_by_its_field() -> None:
+    assert variant(STUDY, selection=Selection(models="42"), name="only-42").name.startswith("only_42")
+    with pytest.raises(SpecError, match=r"name: .*Bad Name"):
+        variant(STUDY, selection=Selection(models="42"), name="Bad Name")
+
+
 def test_a_change_goes_over_the_grid_and_a_bare_name_is_the_objectives() -> None:
     part = variant(STUDY, selection=Selection(models="42"), changes={"beta": 3, "random_seed": 7})
     [spec] = training_specs(part).values()
