@@ -12,7 +12,8 @@ Tolerances, and why:
   hangs on the order of its sums, hence on its seed (`_seed_spread` has up to three, `cars3d_quadratic` one), and ours
   on the drawn order of codes alone. So recorded scores are asked to lie among those of three seeds of ours, or
   outside by no more than these are apart, or by 0.001: in `shapes3d_dead` the reference breaks a tie of two thresholds
-  always alike, which is worth 0.0006. Accuracies on test points move by a few points: 0.005. The importances for
+  always alike, which is worth 0.0006. Accuracies on test points move by a few points: 0.005. Importances likewise, or
+  by 0.03: those of scikit-learn itself move by up to 0.08 with the seed in `small_entangled`. The importances for
   factors where nothing ties (WITHOUT_TIES) must agree to 1e-12.
 
 DCI takes a fraction of a second (small cases) to 2 s for each seed, and 20 s in `cars3d_quadratic`, which is slow as
@@ -251,11 +252,18 @@ def test_dci_of_the_recorded_importances_is_the_references(case: Case) -> None:
 @each(CASES, DCI_ALWAYS)
 def test_dci_is_the_references_within_the_spread_over_seeds(case: Case) -> None:
     train, test = case.points("train"), case.points("test")
-    runs = [dci(train, test, random_state=RandomState(seed)).scores() for seed in range(3)]
+    results = [dci(train, test, random_state=RandomState(seed)) for seed in range(3)]
+    check_is_among(case.arrays["ref_dci_importance"], [result.importance_DK for result in results], least_slack=0.03)
     for key, recorded in case.recorded["dci"].items():
-        lowest, highest = min(run[key] for run in runs), max(run[key] for run in runs)
-        slack = max(highest - lowest, 0.005 if key.startswith("informativeness") else 0.001)
-        assert lowest - slack <= recorded <= highest + slack, key
+        least_slack = 0.005 if key.startswith("informativeness") else 0.001
+        check_is_among(recorded, [result.scores()[key] for result in results], least_slack=least_slack)
+
+
+def check_is_among(recorded: Any, ours: list[Any], *, least_slack: float) -> None:
+    lowest, highest = np.min(ours, axis=0), np.max(ours, axis=0)
+    slack = np.maximum(highest - lowest, least_slack)
+    assert np.all(lowest - slack <= recorded)
+    assert np.all(recorded <= highest + slack)
 
 
 @each(list(WITHOUT_TIES))
