@@ -143,7 +143,7 @@ def test_a_study_from_a_model_that_is_not_trained_is_refused(store: DirectorySto
     absent = f"dummy_data.beta_vae.{'a' * 52}"
     with pytest.raises(StepNotCommitted, match=f"init_from: the model {absent} is not trained yet"):
         admit_study(store, tiny_steps.study(model__init_from=absent))
-    with pytest.raises(ArtifactNotFound, match="init_from: .*nobody"):
+    with pytest.raises(ArtifactNotFound, match=r"init_from: .*nobody"):
         admit_study(store, tiny_steps.study(model__init_from="nobody"))
 
 
