@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from disentanglement.models.architectures import Decoder, Encoder
-from disentanglement.models.layers import Dense, ImageShape, Reshape
+from disentanglement.models.networks.architectures import Decoder, Encoder
+from disentanglement.models.networks.layers import Dense, ImageShape, Reshape
 
 
 def small_encoder(image_shape: ImageShape, num_latent: int, *, width: int = 128) -> Encoder:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from disentanglement.datasets.dsprites import value_tables
 from disentanglement.datasets.dsprites_rendering import at_all_positions, mask
-from disentanglement.models.data import TrainingData
+from disentanglement.models.data.images import TrainingData
 from disentanglement.models.encoding import encode_all
-from disentanglement.models.networks import Networks
-from disentanglement.models.training import Training
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
 NUM_LATENT = 10

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from disentanglement.models.data import TrainingData
-from disentanglement.models.graphs import Graph, Unrecorded, graphs_of
-from disentanglement.models.pack import Pack
-from disentanglement.models.stacked_ops import GROUPED, MATMUL
-from disentanglement.models.training import Training
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.machine.graphs import Graph, Unrecorded, graphs_of
+from disentanglement.models.networks.stacked_ops import GROUPED, MATMUL
+from disentanglement.models.training.pack import Pack
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
 STEPS = 300_000

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from disentanglement.models.data import TrainingData
-from disentanglement.models.networks import Networks
-from disentanglement.models.ops import PLAIN, multiplies_bf16
-from disentanglement.models.training import Training
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.networks.ops import PLAIN, multiplies_bf16
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
 BATCH_SIZE, NUM_LATENT, BETA = 64, 10, 4.0

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from bench_encoding import sprites
 
-from disentanglement.models.data import TrainingData
-from disentanglement.models.training import Training
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
 

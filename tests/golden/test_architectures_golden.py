@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from golden_weights import Arrays, arrays, reference_weights, tensor, values
 
-from disentanglement.models.architectures import Architecture, architecture, discriminator
-from disentanglement.models.networks import Networks
-from disentanglement.models.ops import FUSED, PLAIN, Ops
+from disentanglement.models.networks.architectures import Architecture, architecture, discriminator
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.networks.ops import FUSED, PLAIN, Ops
 from disentanglement.specs.networks import ArchitectureSpec, DiscriminatorSpec
 
 KINDS = ("mean", "logvar")

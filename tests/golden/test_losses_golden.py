@@ -19,8 +19,13 @@ from latent_batches import regularized
 from pytest import approx
 from torch import Tensor
 
-from disentanglement.models.density_ratio import judgement
-from disentanglement.models.estimators import (
+from disentanglement.models.networks.posterior import Posterior
+from disentanglement.models.objectives.annealed_vae import AnnealedVae
+from disentanglement.models.objectives.beta_tc_vae import BetaTcVae
+from disentanglement.models.objectives.beta_vae import BetaVae
+from disentanglement.models.objectives.density_ratio import judgement
+from disentanglement.models.objectives.dip_vae import DipVae
+from disentanglement.models.objectives.estimators import (
     capacity,
     covariance,
     covariance_of_codes,
@@ -28,15 +33,10 @@ from disentanglement.models.estimators import (
     identity_penalty,
     total_correlation,
 )
-from disentanglement.models.objectives.annealed_vae import AnnealedVae
-from disentanglement.models.objectives.beta_tc_vae import BetaTcVae
-from disentanglement.models.objectives.beta_vae import BetaVae
-from disentanglement.models.objectives.dip_vae import DipVae
 from disentanglement.models.objectives.factor_vae import FactorVae
 from disentanglement.models.objectives.protocol import Batch
+from disentanglement.models.objectives.reconstruction import reconstruction_loss
 from disentanglement.models.objectives.unsupervised import Latents, Regularizer, Unsupervised
-from disentanglement.models.posterior import Posterior
-from disentanglement.models.reconstruction import reconstruction_loss
 from disentanglement.specs.networks import BernoulliLoss, L2Loss, ReconstructionSpec
 from disentanglement.specs.objectives import AnnealedVae as AnnealedVaeSpec
 from disentanglement.specs.objectives import BetaTcVae as BetaTcVaeSpec

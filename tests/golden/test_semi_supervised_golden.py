@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from disentanglement.models.objectives.mine import mutual_information
-from disentanglement.models.supervision import annealed, normalized, supervised_loss
+from disentanglement.models.objectives.supervision import annealed, normalized, supervised_loss
 from disentanglement.specs.supervision import AnnealerSpec, SupervisedLossSpec
 
 GOLDEN = Path(__file__).parent / "losses"

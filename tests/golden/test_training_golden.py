@@ -13,11 +13,11 @@ from golden_weights import arrays, our_name, reference_weights, tensor, values
 from pytest import approx
 from torch import Tensor
 
-from disentanglement.models.data import TrainingData
-from disentanglement.models.estimators import covariance, identity_penalty, total_correlation
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.objectives.estimators import covariance, identity_penalty, total_correlation
 from disentanglement.models.objectives.protocol import Batch, Terms
 from disentanglement.models.objectives.unsupervised import Latents
-from disentanglement.models.training import Training
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
 OBJECTIVES: dict[str, dict[str, Any]] = {

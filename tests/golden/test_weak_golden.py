@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from disentanglement.models.networks.posterior import Posterior
 from disentanglement.models.objectives.protocol import Batch, Pair
+from disentanglement.models.objectives.reconstruction import reconstruction_loss
 from disentanglement.models.objectives.weak import WeaklySupervised, changed_by_threshold, divergence, halves
-from disentanglement.models.posterior import Posterior
-from disentanglement.models.reconstruction import reconstruction_loss
 from disentanglement.specs.networks import BernoulliLoss, ReconstructionSpec
 from disentanglement.specs.objectives import Aggregation
 from disentanglement.specs.objectives import GroupVae as GroupVaeSpec

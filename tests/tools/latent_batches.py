@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from disentanglement.models.networks.posterior import Posterior
 from disentanglement.models.objectives.unsupervised import Latents, Regularized, Regularizer
-from disentanglement.models.posterior import Posterior
 
 
 @dataclass(frozen=True)

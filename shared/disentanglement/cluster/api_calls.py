@@ -20,6 +20,7 @@ from disentanglement.errors import DeadlineExceeded, ResourceExhausted, Unavaila
 
 CONNECT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+CHANCE = random.Random()  # of its own: a retry in a thread must not move the numbers that a caller has seeded
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Calls:
             except Unavailable:
                 if attempt + 1 == self.attempts:
                     raise
-                self.pause(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * random.uniform(0.5, 1.5))
+                self.pause(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * CHANCE.uniform(0.5, 1.5))
         raise AssertionError("the last attempt returns or raises")
 
     def _once(

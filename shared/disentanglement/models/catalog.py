@@ -14,11 +14,11 @@ from disentanglement.models.objectives.factor_vae import FactorVae
 from disentanglement.models.objectives.mine import S2MineVae
 from disentanglement.models.objectives.plugin import plugin_objective
 from disentanglement.models.objectives.protocol import Objective
+from disentanglement.models.objectives.reconstruction import reconstruction_loss
 from disentanglement.models.objectives.semi_supervised import SemiSupervised
 from disentanglement.models.objectives.supervised import Supervised
 from disentanglement.models.objectives.unsupervised import Regularizer, Unsupervised
 from disentanglement.models.objectives.weak import weakly_supervised
-from disentanglement.models.reconstruction import reconstruction_loss
 from disentanglement.specs import TrainSpec
 
 REGULARIZERS: dict[str, Callable[[Any, int], Regularizer]] = {

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from disentanglement.models.data import TrainingData
-from disentanglement.models.empty_ground import Encode, fast_encode
-from disentanglement.models.networks import Networks
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.networks.empty_ground import Encode, fast_encode
+from disentanglement.models.networks.network import Networks
 from disentanglement.specs import THREADS_PER_STEP
 
 BATCH_SIZE = 64

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from disentanglement.models.architectures import architecture
-from disentanglement.models.layers import ImageShape
-from disentanglement.models.networks import Networks
-from disentanglement.models.reconstruction import activation_of, intensities
-from disentanglement.models.weights import check_same_tensors, tensors_from_bytes, tensors_to_bytes
+from disentanglement.models.networks.architectures import architecture
+from disentanglement.models.networks.layers import ImageShape
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.networks.weights import check_same_tensors, tensors_from_bytes, tensors_to_bytes
+from disentanglement.models.objectives.reconstruction import activation_of, intensities
 from disentanglement.specs import TrainSpec
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from disentanglement.errors import Interrupted
-from disentanglement.models.computation import computation
-from disentanglement.models.data import TrainingData
-from disentanglement.models.devices import usable_device
+from disentanglement.models.data.images import TrainingData
 from disentanglement.models.encoding import encode_all
+from disentanglement.models.machine.computation import computation
+from disentanglement.models.machine.devices import usable_device
+from disentanglement.models.machine.precision import precision_switches
+from disentanglement.models.machine.threads import contract_threads
 from disentanglement.models.model import Model
-from disentanglement.models.precision import precision_switches
-from disentanglement.models.threads import contract_threads
 from disentanglement.specs import TrainSpec, parse_spec
 from disentanglement.specs.plugins import check_runnable
 from disentanglement.steps.context import StepContext

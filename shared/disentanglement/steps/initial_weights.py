@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from disentanglement.errors import SpecError
-from disentanglement.models.architectures import architecture
-from disentanglement.models.layers import ImageShape
-from disentanglement.models.training import Training
-from disentanglement.models.weights import tensors_from_bytes
+from disentanglement.models.networks.architectures import architecture
+from disentanglement.models.networks.layers import ImageShape
+from disentanglement.models.networks.weights import tensors_from_bytes
+from disentanglement.models.training.training import Training
 from disentanglement.specs import StepKey, TrainSpec
 from disentanglement.steps.warm_start import FIELD, initial_model
 from disentanglement.storage.commit import find_manifest

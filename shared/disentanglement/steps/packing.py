@@ -12,14 +12,14 @@ from disentanglement.steps.context import StepContext
 from disentanglement.studies.pending import WorkItem
 
 if TYPE_CHECKING:
-    from disentanglement.models.pack import Way
+    from disentanglement.models.training.pack import Way
 
 log = logging.getLogger(__name__)
 
 
 def way_of(context: StepContext) -> Way | None:
     """The setting, else what suits the device; None: no packs."""
-    from disentanglement.models.pack import way_for  # needs torch
+    from disentanglement.models.training.pack import way_for  # needs torch
 
     if context.pack is None:
         return way_for(context.device)
@@ -53,7 +53,7 @@ def train_as_pack(
 
 def packs_of(items: Sequence[WorkItem]) -> list[list[WorkItem]]:
     """The items that can be trained together, two at least."""
-    from disentanglement.models.pack import what_is_shared  # needs torch
+    from disentanglement.models.training.pack import what_is_shared  # needs torch
 
     alike: dict[TrainSpec, list[WorkItem]] = {}
     for item in items:

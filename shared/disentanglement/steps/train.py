@@ -9,12 +9,12 @@ from typing import Self
 
 from disentanglement.datasets.ground_truth import GridData
 from disentanglement.errors import Interrupted
-from disentanglement.models.computation import computation
-from disentanglement.models.data import TrainingData
-from disentanglement.models.devices import usable_device
-from disentanglement.models.threads import contract_threads
-from disentanglement.models.training import Training
-from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.machine.computation import computation
+from disentanglement.models.machine.devices import usable_device
+from disentanglement.models.machine.threads import contract_threads
+from disentanglement.models.networks.weights import tensors_from_bytes, tensors_to_bytes
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.plugins import check_runnable
 from disentanglement.steps.context import StepContext

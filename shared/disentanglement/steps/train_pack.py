@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from threadpoolctl import threadpool_limits
 
 from disentanglement.errors import DisentanglementError, Interrupted, StepNotCommitted
-from disentanglement.models.pack import Pack, Way
-from disentanglement.models.threads import contract_threads
+from disentanglement.models.machine.threads import contract_threads
+from disentanglement.models.training.pack import Pack, Way
 from disentanglement.specs import THREADS_PER_STEP, TrainSpec
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.driver import TERMINAL

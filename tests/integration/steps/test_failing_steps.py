@@ -33,8 +33,8 @@ def plan(digest: str) -> Plan:
 
 def first_step_without_a_number(spec: TrainSpec, place: Place) -> int:
     """Looked for one step at a time."""
-    from disentanglement.models.data import TrainingData
-    from disentanglement.models.training import Training
+    from disentanglement.models.data.images import TrainingData
+    from disentanglement.models.training.training import Training
     from disentanglement.storage.cache import Cache
     from disentanglement.storage.data_sets import open_data_set
 

@@ -14,8 +14,8 @@ import tiny_steps
 from tiny_steps import Place
 
 from disentanglement.errors import Interrupted, NonFiniteLoss, StepNotCommitted, Unavailable
-from disentanglement.models.pack import Pack, Way
-from disentanglement.models.training import Training
+from disentanglement.models.training.pack import Pack, Way
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec, parse_spec, step_key
 from disentanglement.steps import one_shot
 from disentanglement.steps import train as train_module

@@ -15,9 +15,9 @@ from tiny_steps import Place
 from torch import Tensor
 
 from disentanglement.errors import ArtifactNotFound, Interrupted, SpecError, StepNotCommitted
-from disentanglement.models.data import TrainingData
-from disentanglement.models.training import Training
-from disentanglement.models.weights import tensors_from_bytes
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.networks.weights import tensors_from_bytes
+from disentanglement.models.training.training import Training
 from disentanglement.specs import StepKey, TrainSpec, parse_spec, step_key
 from disentanglement.steps import train as train_module
 from disentanglement.steps.admission import admit_study, admit_training

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from disentanglement.models.data import TrainingData
+from disentanglement.models.data.images import TrainingData
 from disentanglement.specs import TrainSpec
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from disentanglement.models.data import TrainingData
+from disentanglement.models.data.images import TrainingData
 from disentanglement.models.encoding import EncodedBatch, encode_all
 from disentanglement.models.model import Model
-from disentanglement.models.training import Training
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
 

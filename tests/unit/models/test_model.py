@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from disentanglement.errors import CorruptArtifact
-from disentanglement.models.data import TrainingData
+from disentanglement.models.data.images import TrainingData
 from disentanglement.models.model import Model
-from disentanglement.models.training import Training
-from disentanglement.models.weights import tensors_from_bytes, tensors_to_bytes
+from disentanglement.models.networks.weights import tensors_from_bytes, tensors_to_bytes
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
 

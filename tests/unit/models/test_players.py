@@ -10,11 +10,11 @@ from torch import Tensor
 
 from disentanglement.errors import NonFiniteLoss
 from disentanglement.models import catalog
-from disentanglement.models.data import TrainingData
-from disentanglement.models.layers import Variable
-from disentanglement.models.networks import Networks
+from disentanglement.models.data.images import TrainingData
+from disentanglement.models.networks.layers import Variable
+from disentanglement.models.networks.network import Networks
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
-from disentanglement.models.training import Training
+from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.networks import GradientDescent, OptimizerSpec
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from disentanglement.models import architectures, catalog
-from disentanglement.models.ops import ops_for
+from disentanglement.models import catalog
+from disentanglement.models.networks import architectures
+from disentanglement.models.networks.ops import ops_for
 from disentanglement.specs import ObjectiveSpec, TrainSpec
 from disentanglement.specs.networks import DecoderSpec, EncoderSpec, OptimizerSpec
 from disentanglement.steps import support

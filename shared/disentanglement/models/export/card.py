@@ -7,7 +7,7 @@ from typing import Any
 
 from disentanglement.models.export.layers import plain_architecture
 from disentanglement.models.model import Model
-from disentanglement.models.reconstruction import activation_of
+from disentanglement.models.objectives.reconstruction import activation_of
 
 CARD = "model_card.json"
 FORMAT = "disentanglement-model-card-1"

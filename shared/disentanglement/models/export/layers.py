@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from disentanglement.models.architectures import Architecture
-from disentanglement.models.layers import Conv, Deconv, Dense, Layer, Reshape
+from disentanglement.models.networks.architectures import Architecture
+from disentanglement.models.networks.layers import Conv, Deconv, Dense, Layer, Reshape
 
 Plain = dict[str, Any]
 

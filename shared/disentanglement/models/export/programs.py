@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from disentanglement.errors import NotBuiltYet
-from disentanglement.models.layers import Layer
 from disentanglement.models.model import Model
-from disentanglement.models.networks import Networks
-from disentanglement.models.ops import PLAIN
+from disentanglement.models.networks.layers import Layer
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.networks.ops import PLAIN
 
 BATCH_EXAMPLE = 2
 """Of the traced example; one would be taken for a constant."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from disentanglement.models.estimators import capacity
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.objectives.estimators import capacity
 from disentanglement.models.objectives.protocol import Noise
 from disentanglement.models.objectives.unsupervised import Latents, Regularized, WithoutPlayers
 from disentanglement.specs.objectives import AnnealedVae as AnnealedVaeSpec

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from disentanglement.models.architectures import discriminator
-from disentanglement.models.density_ratio import judge
-from disentanglement.models.estimators import permuted_columns
-from disentanglement.models.layers import Layer
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.architectures import discriminator
+from disentanglement.models.networks.layers import Layer
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.objectives.density_ratio import judge
+from disentanglement.models.objectives.estimators import permuted_columns
 from disentanglement.models.objectives.protocol import Noise, Player
 from disentanglement.models.objectives.unsupervised import Latents, Regularized
 from disentanglement.specs.objectives import FactorVae as FactorVaeSpec

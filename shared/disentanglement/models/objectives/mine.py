@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from disentanglement.models.layers import Variable, Weights
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.layers import Variable, Weights
+from disentanglement.models.networks.network import Networks
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
+from disentanglement.models.objectives.reconstruction import ReconstructionLoss, reconstruction_loss
 from disentanglement.models.objectives.semi_supervised import labelled_means
-from disentanglement.models.reconstruction import ReconstructionLoss, reconstruction_loss
-from disentanglement.models.supervision import annealed
+from disentanglement.models.objectives.supervision import annealed
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.networks import Adam, OptimizerSpec
 from disentanglement.specs.objectives import S2MineVae as S2MineVaeSpec

@@ -6,8 +6,8 @@ from typing import cast
 
 from disentanglement.errors import SpecError
 from disentanglement.models.objectives.protocol import Objective
+from disentanglement.models.objectives.reconstruction import reconstruction_loss
 from disentanglement.models.objectives.unsupervised import Regularizer, Unsupervised
-from disentanglement.models.reconstruction import reconstruction_loss
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.sources import lacking, make
 

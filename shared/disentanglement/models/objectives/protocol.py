@@ -11,8 +11,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from disentanglement.models.layers import Variable
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.layers import Variable
+from disentanglement.models.networks.network import Networks
 from disentanglement.specs.networks import OptimizerSpec
 
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from disentanglement.models.layers import Variable
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.layers import Variable
+from disentanglement.models.networks.network import Networks
 from disentanglement.models.objectives.beta_tc_vae import BetaTcVae
 from disentanglement.models.objectives.beta_vae import BetaVae
 from disentanglement.models.objectives.dip_vae import DipVae
 from disentanglement.models.objectives.factor_vae import FactorVae
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
+from disentanglement.models.objectives.reconstruction import ReconstructionLoss, reconstruction_loss
+from disentanglement.models.objectives.supervision import SupervisedLoss, annealed, supervised_loss
 from disentanglement.models.objectives.unsupervised import Latents, Regularizer
-from disentanglement.models.reconstruction import ReconstructionLoss, reconstruction_loss
-from disentanglement.models.supervision import SupervisedLoss, annealed, supervised_loss
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.objectives import BetaTcVae as BetaTcVaeSpec
 from disentanglement.specs.objectives import BetaVae as BetaVaeSpec

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from disentanglement.models.layers import Variable
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.layers import Variable
+from disentanglement.models.networks.network import Networks
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
+from disentanglement.models.objectives.reconstruction import ReconstructionLoss, reconstruction_loss
 from disentanglement.models.objectives.semi_supervised import labelled_means
-from disentanglement.models.reconstruction import ReconstructionLoss, reconstruction_loss
-from disentanglement.models.supervision import SupervisedLoss, supervised_loss
+from disentanglement.models.objectives.supervision import SupervisedLoss, supervised_loss
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.objectives import Supervised as SupervisedSpec
 

@@ -10,11 +10,11 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from disentanglement.models.layers import Variable
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.layers import Variable
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.networks.posterior import Posterior
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
-from disentanglement.models.posterior import Posterior
-from disentanglement.models.reconstruction import ReconstructionLoss
+from disentanglement.models.objectives.reconstruction import ReconstructionLoss
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from disentanglement.models.layers import Variable
-from disentanglement.models.networks import Networks
+from disentanglement.models.networks.layers import Variable
+from disentanglement.models.networks.network import Networks
+from disentanglement.models.networks.posterior import Posterior
 from disentanglement.models.objectives.protocol import Batch, Noise, Player, Terms
-from disentanglement.models.posterior import Posterior
-from disentanglement.models.reconstruction import ReconstructionLoss, reconstruction_loss
+from disentanglement.models.objectives.reconstruction import ReconstructionLoss, reconstruction_loss
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.objectives import GroupVae as GroupVaeSpec
 from disentanglement.specs.objectives import Mlvae as MlvaeSpec

@@ -1,0 +1,1 @@
+"""The device: which one, how it computes, what is recorded on it."""

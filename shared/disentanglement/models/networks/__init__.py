@@ -1,0 +1,1 @@
+"""Networks: operations, layers, architectures, and one with weights."""

@@ -1,0 +1,1 @@
+"""The engine: one model or a pack, step by step or recorded."""
