@@ -1,9 +1,10 @@
 """Disentanglement metrics: pure functions on arrays, and the reference's protocol for drawing the arrays."""
 
 from disentanglement.metrics.arrays import Points
-from disentanglement.metrics.catalog import METRICS, MetricResult, evaluate_metric
+from disentanglement.metrics.catalog import METRICS, evaluate_metric
 from disentanglement.metrics.dci import dci
 from disentanglement.metrics.factor_vae_score import factor_vae_score
+from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.mig import mig
 from disentanglement.metrics.sampling import GridRepresentation, Representation
 from disentanglement.metrics.sap_score import sap_score_continuous, sap_score_discrete

@@ -37,6 +37,14 @@ class Points:
         return Points(self.codes_ND[rows_N], self.factors_NK[rows_N])
 
 
+@dataclass(frozen=True, slots=True)
+class FixedFactorVariances:
+    """Of M batches: which factor was kept fixed, and the variance (ddof 1) of each code within the batch."""
+
+    factor_M: NDArray[np.int64]
+    variance_MD: Codes
+
+
 def as_codes(array: ArrayLike, field: str = "codes") -> Codes:
     """Codes [N, D] from what a user has: float32 and float64 stay, other real numbers become float64.
 

@@ -21,7 +21,11 @@ from disentanglement.metrics.arrays import (
     check_several_codes,
     check_usable,
 )
+from disentanglement.metrics.metric import Metric, Needs
+from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, part_of, silent
+from disentanglement.metrics.sampling import Representation, sample_points
+from disentanglement.specs.metrics import Dci
 
 if TYPE_CHECKING:
     from disentanglement.metrics.boosted_trees import SortedCodes
@@ -109,3 +113,19 @@ def _concentration(importance_RC: NDArray[np.float64]) -> float:
     weighed_RC = importance_RC if importance_RC.any() else np.ones_like(importance_RC)
     weight_R = weighed_RC.sum(axis=1) / weighed_RC.sum()
     return float((concentration_R * weight_R).sum())
+
+
+def evaluate(spec: Dci, representation: Representation, seed: int, progress: Progress) -> DciResult:
+    """DCI trained on `num_train` fresh points, tested on `num_test` more."""
+    rs = RandomState(seed)
+    train = sample_points(representation, spec.num_train, rs, spec.batch_size)
+    test = sample_points(representation, spec.num_test, rs, spec.batch_size)
+    return dci(train, test, random_state=RandomState(seed), progress=progress)
+
+
+def score(spec: Dci, arrays: OwnArrays, seed: int, progress: Progress) -> DciResult:
+    """DCI of training and test points."""
+    return dci(*arrays.split(seed), random_state=RandomState(seed), progress=progress)
+
+
+METRIC = Metric(Needs.HELD_OUT_POINTS, evaluate, score)

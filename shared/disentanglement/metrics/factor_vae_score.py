@@ -9,18 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from disentanglement.errors import SpecError
-from disentanglement.metrics.arrays import Codes, check_finite
-
-
-@dataclass(frozen=True, slots=True)
-class FixedFactorVariances:
-    """Of M batches: which factor was kept fixed, and the variance (ddof 1) of each code within the batch."""
-
-    factor_M: NDArray[np.int64]
-    variance_MD: Codes
+from disentanglement.metrics.arrays import Codes, FixedFactorVariances, check_finite
+from disentanglement.metrics.metric import Metric, Needs
+from disentanglement.metrics.own_arrays import OwnArrays, grid_of
+from disentanglement.metrics.progress import Progress, part_of
+from disentanglement.metrics.sampling import (
+    GridRepresentation,
+    Representation,
+    variance_of_codes,
+    variances_at_fixed_factors,
+)
+from disentanglement.specs.metrics import FactorVaeScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +101,34 @@ def _least_varying(variance_MA: Codes, whole_A: Codes) -> NDArray[np.int64]:
 def _accuracy(votes_KD: NDArray[np.int64], factor_D: NDArray[np.int64]) -> float:
     right = votes_KD[factor_D, np.arange(len(factor_D))].sum()
     return float(right / max(votes_KD.sum(), 1))
+
+
+def evaluate(
+    spec: FactorVaeScore, representation: Representation, seed: int, progress: Progress
+) -> FactorVaeScoreResult:
+    """FactorVAE score: variances of codes over the data set, then training votes, then evaluation votes."""
+    rs = RandomState(seed)
+    variance_D = variance_of_codes(representation, spec.num_variance_estimate, rs)
+    num_factors = len(representation.factor_sizes)
+    if not active_codes(variance_D, spec.prune_threshold).any():
+        return without_active_codes(representation.num_codes, num_factors)
+    to_train = spec.num_train / (spec.num_train + spec.num_eval)
+    train, evaluation = (
+        variances_at_fixed_factors(representation, num_votes, rs, spec.batch_size, progress=part)
+        for num_votes, part in (
+            (spec.num_train, part_of(progress, 0.0, to_train)),
+            (spec.num_eval, part_of(progress, to_train, 1.0)),
+        )
+    )
+    return factor_vae_score(
+        variance_D, train, evaluation, num_factors=num_factors, prune_threshold=spec.prune_threshold
+    )
+
+
+def score(spec: FactorVaeScore, arrays: OwnArrays, seed: int, progress: Progress) -> FactorVaeScoreResult:
+    """FactorVAE score, where the given points are the whole grid of factor combinations."""
+    grid = grid_of(arrays.given, "factor_vae_score")
+    return evaluate(spec, GridRepresentation(grid, arrays.given.codes_ND), seed, progress)
+
+
+METRIC = Metric(Needs.FIXED_FACTORS, evaluate, score)

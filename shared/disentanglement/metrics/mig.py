@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from disentanglement.metrics.arrays import (
@@ -17,6 +18,11 @@ from disentanglement.metrics.arrays import (
 )
 from disentanglement.metrics.discretizer import discretize
 from disentanglement.metrics.information import entropies, mutual_information
+from disentanglement.metrics.metric import Metric, Needs
+from disentanglement.metrics.own_arrays import OwnArrays
+from disentanglement.metrics.progress import Progress
+from disentanglement.metrics.sampling import Representation, generate_batch_factor_code
+from disentanglement.specs.metrics import Mig
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +50,18 @@ def mig(codes_ND: Codes, factors_NK: Factors, *, num_bins: int = 20) -> MigResul
     information_DK = mutual_information(discretize(codes_ND, num_bins=num_bins), factors_NK)
     entropy_K = entropies(factors_NK)
     return MigResult(gap_to_second(information_DK) / entropy_K, information_DK, entropy_K)
+
+
+def evaluate(spec: Mig, representation: Representation, seed: int, progress: Progress) -> MigResult:
+    """MIG on `num_train` fresh points."""
+    rs = RandomState(seed)
+    sample = generate_batch_factor_code(representation, spec.num_train, rs, spec.batch_size)
+    return mig(*sample, num_bins=spec.num_bins)
+
+
+def score(spec: Mig, arrays: OwnArrays, seed: int, progress: Progress) -> MigResult:
+    """MIG of the given points; test points play no part."""
+    return mig(arrays.given.codes_ND, arrays.given.factors_NK, num_bins=spec.num_bins)
+
+
+METRIC = Metric(Needs.POINTS, evaluate, score)

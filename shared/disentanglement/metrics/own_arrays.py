@@ -5,24 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
 from disentanglement.errors import MetricUndefined, SpecError
 from disentanglement.metrics.arrays import Points, as_codes, as_factors, check_paired, check_same_columns
-from disentanglement.metrics.dci import DciResult, dci
-from disentanglement.metrics.factor_vae_score import FactorVaeScoreResult
-from disentanglement.metrics.mig import MigResult, mig
-from disentanglement.metrics.progress import Progress
-from disentanglement.metrics.protocol import evaluate_factor_vae_score
-from disentanglement.metrics.sampling import FactorGrid, GridRepresentation
-from disentanglement.metrics.sap_score import SapResult, sap_score_continuous, sap_score_discrete
-from disentanglement.specs.metrics import Dci, FactorVaeScore, Mig, SapScore
-
-GRID_WANTED = (
-    "factor_vae_score keeps one factor fixed and draws the others, so it needs the code of every combination of"
-    " factor values: one row each, in data-set order (the last factor changes fastest, values counted from 0)"
-)
+from disentanglement.metrics.sampling import FactorGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +51,16 @@ def _points(codes: ArrayLike, factors: ArrayLike, prefix: str) -> Points:
     return points
 
 
-def score_mig(spec: Mig, arrays: OwnArrays, seed: int, progress: Progress) -> MigResult:
-    """MIG of the given points; test points play no part."""
-    return mig(arrays.given.codes_ND, arrays.given.factors_NK, num_bins=spec.num_bins)
-
-
-def score_sap_score(spec: SapScore, arrays: OwnArrays, seed: int, progress: Progress) -> SapResult:
-    """SAP; for continuous factors of the given points, test points play no part."""
-    if spec.continuous_factors:
-        return sap_score_continuous(arrays.given.codes_ND, arrays.given.factors_NK)
-    return sap_score_discrete(*arrays.split(seed), progress=progress)
-
-
-def score_dci(spec: Dci, arrays: OwnArrays, seed: int, progress: Progress) -> DciResult:
-    """DCI of training and test points."""
-    return dci(*arrays.split(seed), random_state=RandomState(seed), progress=progress)
-
-
-def score_factor_vae_score(
-    spec: FactorVaeScore, arrays: OwnArrays, seed: int, progress: Progress
-) -> FactorVaeScoreResult:
-    """FactorVAE score, where the given points are the whole grid of factor combinations."""
-    grid = _grid_of(arrays.given)
-    return evaluate_factor_vae_score(spec, GridRepresentation(grid, arrays.given.codes_ND), seed, progress)
-
-
-def _grid_of(points: Points) -> FactorGrid:
+def grid_of(points: Points, metric: str) -> FactorGrid:
+    """The grid that the points are in order: raises MetricUndefined, saying what `metric` needs, where they are not."""
+    wanted = (
+        f"{metric} keeps factors fixed and draws the others, so it needs the code of every combination of factor"
+        " values: one row each, in data-set order (the last factor changes fastest, values counted from 0)"
+    )
     sizes = tuple(int(size) for size in points.factors_NK.max(axis=0) + 1)
     grid = FactorGrid(sizes)
     if min(sizes) < 1 or np.prod(sizes, dtype=float) != len(points):
-        raise MetricUndefined(f"{GRID_WANTED}; {len(points)} rows are not the grid of {list(sizes)} values")
+        raise MetricUndefined(f"{wanted}; {len(points)} rows are not the grid of {list(sizes)} values")
     if not np.array_equal(points.factors_NK, grid.all_factors()):
-        raise MetricUndefined(f"{GRID_WANTED}; the rows are in another order, or repeat")
+        raise MetricUndefined(f"{wanted}; the rows are in another order, or repeat")
     return grid

@@ -14,6 +14,7 @@ from numpy.random import RandomState
 
 from disentanglement.errors import MetricUndefined
 from disentanglement.metrics.arrays import Codes, Factors, Points, check_usable
+from disentanglement.metrics.metric import Metric, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress
 from disentanglement.metrics.sampling import Representation, sample_points
@@ -45,7 +46,7 @@ class OwnScores:
         return dict(self.by_name)
 
 
-def evaluate_plugin(plugin: Plugin, representation: Representation, seed: int, progress: Progress) -> OwnScores:
+def evaluate(plugin: Plugin, representation: Representation, seed: int, progress: Progress) -> OwnScores:
     """On fresh points, drawn as for the built-in metrics."""
     metric = own_metric(plugin)
     num_points = getattr(metric, "num_train", NUM_TRAIN)
@@ -53,7 +54,7 @@ def evaluate_plugin(plugin: Plugin, representation: Representation, seed: int, p
     return scored(plugin, metric, points, seed)
 
 
-def score_plugin(plugin: Plugin, arrays: OwnArrays, seed: int, progress: Progress) -> OwnScores:
+def score(plugin: Plugin, arrays: OwnArrays, seed: int, progress: Progress) -> OwnScores:
     """On the given points; test points play no part."""
     return scored(plugin, own_metric(plugin), arrays.given, seed)
 
@@ -75,3 +76,6 @@ def scored(plugin: Plugin, metric: OwnMetric, points: Points, seed: int) -> OwnS
             raise MetricUndefined(f"{plugin.name} returned {value!r} as {name!r}; wanted numbers by name")
         numbers[name] = float(value)
     return OwnScores(numbers)
+
+
+METRIC = Metric(Needs.POINTS, evaluate, score)

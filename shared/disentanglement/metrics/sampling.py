@@ -17,8 +17,7 @@ from numpy.random import Generator, RandomState
 from numpy.typing import NDArray
 
 from disentanglement.errors import SpecError
-from disentanglement.metrics.arrays import Codes, Factors, Points
-from disentanglement.metrics.factor_vae_score import FixedFactorVariances
+from disentanglement.metrics.arrays import Codes, Factors, FixedFactorVariances, Points
 from disentanglement.metrics.progress import Progress, silent
 
 POINTS_PER_GATHER = 2**16

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from disentanglement.metrics.arrays import (
@@ -22,7 +23,11 @@ from disentanglement.metrics.arrays import (
     check_usable,
     gap_to_second,
 )
+from disentanglement.metrics.metric import Metric, Needs
+from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, silent
+from disentanglement.metrics.sampling import Representation, sample_points
+from disentanglement.specs.metrics import SapScore
 
 if TYPE_CHECKING:
     from sklearn.svm import LinearSVC
@@ -103,3 +108,23 @@ def _check(codes_ND: Codes, factors_NK: Factors) -> None:
     check_usable(codes_ND, factors_NK)
     check_several_codes(codes_ND, "sap_score")
     check_factors_vary(factors_NK, "sap_score")
+
+
+def evaluate(spec: SapScore, representation: Representation, seed: int, progress: Progress) -> SapResult:
+    """SAP trained on `num_train` fresh points, tested on `num_test` more."""
+    rs = RandomState(seed)
+    train = sample_points(representation, spec.num_train, rs, spec.batch_size)
+    if spec.continuous_factors:
+        return sap_score_continuous(train.codes_ND, train.factors_NK)
+    test = sample_points(representation, spec.num_test, rs, spec.batch_size)
+    return sap_score_discrete(train, test, progress=progress)
+
+
+def score(spec: SapScore, arrays: OwnArrays, seed: int, progress: Progress) -> SapResult:
+    """SAP; for continuous factors of the given points, test points play no part."""
+    if spec.continuous_factors:
+        return sap_score_continuous(arrays.given.codes_ND, arrays.given.factors_NK)
+    return sap_score_discrete(*arrays.split(seed), progress=progress)
+
+
+METRIC = Metric(Needs.HELD_OUT_POINTS, evaluate, score)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from disentanglement.metrics.catalog import METRICS, Needs
+from disentanglement.metrics.catalog import METRICS
+from disentanglement.metrics.metric import Needs
 from disentanglement.specs import MetricSpec, Spec
 from disentanglement.specs.canonical import contract_version
 from disentanglement.v1 import metric_pb2

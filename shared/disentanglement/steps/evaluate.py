@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disentanglement.errors import Interrupted, NotBuiltYet, StepNotCommitted
-from disentanglement.metrics.catalog import MetricResult, evaluate_metric, find_metric
+from disentanglement.metrics.catalog import evaluate_metric, find_metric
+from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress as Share
 from disentanglement.metrics.sampling import GridRepresentation

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers, permutations
 
 from disentanglement.errors import MetricUndefined, SpecError
+from disentanglement.metrics.arrays import FixedFactorVariances
 from disentanglement.metrics.factor_vae_score import (
     FactorVaeScoreResult,
-    FixedFactorVariances,
     active_codes,
     factor_vae_score,
     without_active_codes,

@@ -13,8 +13,9 @@ import pytest
 from numpy.random import RandomState
 
 from disentanglement.errors import MetricUndefined, NotBuiltYet, SpecError
-from disentanglement.metrics.catalog import METRICS, Needs, evaluate_metric
+from disentanglement.metrics.catalog import METRICS, evaluate_metric
 from disentanglement.metrics.dci import dci
+from disentanglement.metrics.metric import Needs
 from disentanglement.metrics.sampling import (
     FactorGrid,
     GridRepresentation,
