@@ -23,11 +23,16 @@ class GradientBoostingClassifier(Spec):
     """Exact gradient-boosted trees with scikit-learn's defaults."""
 
 
+class HistogramGradientBoostingClassifier(Spec):
+    """Gradient-boosted trees on binned codes, with the defaults of scikit-learn's: other scores than exact trees."""
+
+
 class PredictorSpec(OneOf):
     """Which classifier predicts factors from codes."""
 
     logistic_regression_cv: LogisticRegressionCv | None = None
     gradient_boosting_classifier: GradientBoostingClassifier | None = None
+    histogram_gradient_boosting_classifier: HistogramGradientBoostingClassifier | None = None
     plugin: Plugin | None = None
 
 

@@ -262,6 +262,7 @@ class PredictorSpec(google.protobuf.message.Message):
 
     LOGISTIC_REGRESSION_CV_FIELD_NUMBER: builtins.int
     GRADIENT_BOOSTING_CLASSIFIER_FIELD_NUMBER: builtins.int
+    HISTOGRAM_GRADIENT_BOOSTING_CLASSIFIER_FIELD_NUMBER: builtins.int
     PLUGIN_FIELD_NUMBER: builtins.int
     @property
     def logistic_regression_cv(self) -> global___LogisticRegressionCv:
@@ -272,6 +273,10 @@ class PredictorSpec(google.protobuf.message.Message):
         """Boosted trees."""
 
     @property
+    def histogram_gradient_boosting_classifier(self) -> global___HistogramGradientBoostingClassifier:
+        """Boosted trees on binned codes."""
+
+    @property
     def plugin(self) -> disentanglement.v1.dataset_pb2.Plugin:
         """A user's own."""
 
@@ -280,11 +285,12 @@ class PredictorSpec(google.protobuf.message.Message):
         *,
         logistic_regression_cv: global___LogisticRegressionCv | None = ...,
         gradient_boosting_classifier: global___GradientBoostingClassifier | None = ...,
+        histogram_gradient_boosting_classifier: global___HistogramGradientBoostingClassifier | None = ...,
         plugin: disentanglement.v1.dataset_pb2.Plugin | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["gradient_boosting_classifier", b"gradient_boosting_classifier", "logistic_regression_cv", b"logistic_regression_cv", "plugin", b"plugin", "predictor", b"predictor"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["gradient_boosting_classifier", b"gradient_boosting_classifier", "logistic_regression_cv", b"logistic_regression_cv", "plugin", b"plugin", "predictor", b"predictor"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["predictor", b"predictor"]) -> typing.Literal["logistic_regression_cv", "gradient_boosting_classifier", "plugin"] | None: ...
+    def HasField(self, field_name: typing.Literal["gradient_boosting_classifier", b"gradient_boosting_classifier", "histogram_gradient_boosting_classifier", b"histogram_gradient_boosting_classifier", "logistic_regression_cv", b"logistic_regression_cv", "plugin", b"plugin", "predictor", b"predictor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["gradient_boosting_classifier", b"gradient_boosting_classifier", "histogram_gradient_boosting_classifier", b"histogram_gradient_boosting_classifier", "logistic_regression_cv", b"logistic_regression_cv", "plugin", b"plugin", "predictor", b"predictor"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["predictor", b"predictor"]) -> typing.Literal["logistic_regression_cv", "gradient_boosting_classifier", "histogram_gradient_boosting_classifier", "plugin"] | None: ...
 
 global___PredictorSpec = PredictorSpec
 
@@ -311,6 +317,20 @@ class GradientBoostingClassifier(google.protobuf.message.Message):
     ) -> None: ...
 
 global___GradientBoostingClassifier = GradientBoostingClassifier
+
+@typing.final
+class HistogramGradientBoostingClassifier(google.protobuf.message.Message):
+    """HistogramGradientBoostingClassifier: gradient-boosted trees on binned codes, with the defaults of scikit-learn's: other
+    scores than exact trees.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___HistogramGradientBoostingClassifier = HistogramGradientBoostingClassifier
 
 @typing.final
 class BetaVaeSklearn(google.protobuf.message.Message):
