@@ -32,9 +32,12 @@ Name = Annotated[str | None, typer.Option("--name", help="A name for the result,
 
 def train(
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="A name of `disentangle data list`")],
-    method: Annotated[str, typer.Option("--method", help="The objective, e.g. beta_vae")],
+    method: Annotated[str, typer.Option("--method", help="The objective, e.g. beta_vae, dip_vae_ii, group_vae_argmax")],
     set_: SetOption = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the model")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the model; 0 by default", show_default=False),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", help="Optimiser updates; the published studies take 300000")
     ] = None,
@@ -73,11 +76,8 @@ def train(
     from disentanglement.steps.admission import admit_training
     from disentanglement.studies.pending import WorkItem
 
-    fields: dict[str, Any] = {"random_seed": seed}
-    if steps is not None:
-        fields["training_steps"] = steps
-    if init_from is not None:
-        fields["init_from"] = init_from
+    options = {"random_seed": seed, "training_steps": steps, "init_from": init_from}
+    fields = {field: value for field, value in options.items() if value is not None}
     spec = train_spec(dataset, method, assignments(set_), **fields)
     _check_name(name)
     place = Place.of(store, project)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from disentanglement.cli.parameters import assignments, metric_specs, train_spec
+import pytest
+from every_objective import LABELLED, PAIRS, every_objective
+
+from disentanglement.cli.parameters import assignments, methods, metric_specs, train_spec
 from disentanglement.errors import SpecError
 from disentanglement.specs.metrics import Dci, Mig
 
@@ -48,6 +51,68 @@ def test_a_wrong_training_spec_names_the_field(method: str, changes: dict[str, f
     with pytest.raises(SpecError) as caught:
         train_spec("dummy_data", method, changes)
     assert field in [violation.field for violation in caught.value.violations]
+
+
+# Every word that `disentangle train --method` lists, and every word that cells and `study show` print.
+@pytest.mark.parametrize("method", sorted({*methods(), *(objective.method for objective in every_objective())}))
+def test_every_printed_method_can_be_trained(method: str) -> None:
+    if method == "plugin":
+        spec = train_spec("dummy_data", method, {"name": "my_model:BottleneckVae", "parameters.gamma": 10})
+        assert spec.objective.method == "plugin_bottleneck_vae"
+        return
+    word, told = methods()[method]
+    example = next(each for each in every_objective() if each.word == word and method in (word, each.method))
+    changes: dict[str, Any] = {
+        name: value for name, value in example.selected[1].model_dump(exclude_none=True).items() if name not in told
+    }
+    changes |= {"labelled": LABELLED} if example.needs_labels else {}
+    changes |= {"pairs": PAIRS} if example.needs_pairs else {}
+    assert train_spec("dummy_data", method, changes).objective == example
+
+
+def test_a_method_names_the_variant_of_its_objective() -> None:
+    spec = train_spec("dummy_data", "dip_vae_ii", {"lambda_od": 1, "lambda_d_factor": 10})
+    assert (spec.objective.dip_vae is not None, spec.objective.method) == (True, "dip_vae_ii")
+    assert methods()["mlvae_argmax"] == ("mlvae", {"aggregation": "argmax"})
+    assert methods()["s2_dip_vae"] == ("s2_dip_vae", {})
+
+
+def test_the_word_of_a_plugin_says_how_the_plugin_is_named() -> None:
+    with pytest.raises(SpecError, match="--set name=module:name"):
+        train_spec("dummy_data", "plugin_bottleneck_vae", {})
+
+
+# Two spellings of one field, or an option and `--set`.
+@pytest.mark.parametrize(
+    ("method", "changes", "fields", "named"),
+    [
+        ("beta_vae", {"beta": 4, "objective.beta_vae.beta": 5}, {}, "objective.beta_vae.beta"),
+        ("dip_vae_ii", {"lambda_od": 1, "lambda_d_factor": 1, "dip_type": "i"}, {}, "--method"),
+        ("beta_vae", {"beta": 4, "training_steps": 5}, {"training_steps": 6}, "--steps"),
+        ("beta_vae", {"beta": 4, "random_seed": 1}, {"random_seed": 0}, "--seed"),
+        ("beta_vae", {"beta": 4, "dataset": "dsprites_full"}, {}, "--dataset"),
+        ("beta_vae", {"objective": {"factor_vae": {"gamma": 1}}}, {}, "--method"),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused_by_name(
+    method: str, changes: dict[str, Any], fields: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(SpecError, match=f"every field once, got .*{named}"):
+        train_spec("dummy_data", method, changes, **fields)
+
+
+def test_a_name_that_is_given_twice_is_refused_by_name() -> None:
+    with pytest.raises(SpecError, match="every name once, got beta"):
+        assignments(["beta=4", "gamma=1", "beta=4"])
+
+
+def test_a_field_of_a_metric_that_is_given_twice_is_refused_by_name() -> None:
+    with pytest.raises(SpecError, match=r"every field once, got .*dci\.num_train"):
+        metric_specs("dci", {"num_train": 7, "dci.num_train": 8})
+
+
+def test_a_digest_may_be_set_beside_the_name_of_the_data_set() -> None:
+    assert train_spec("dummy_data", "beta_vae", {"beta": 1, "dataset.digest": "0" * 64}).dataset.digest == "0" * 64
 
 
 def test_metrics_take_the_changes_that_name_them() -> None:
