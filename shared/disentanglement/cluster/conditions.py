@@ -45,6 +45,11 @@ def degraded(problems: Sequence[Problem]) -> Finding:
     return Finding("Degraded", "True", problems[0].reason, message)
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """`1 pod runs`, `2 pods run`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def dated(
     findings: Sequence[Finding], before: Sequence[Mapping[str, Any]], *, now: datetime, generation: int
 ) -> tuple[Condition, ...]:

@@ -129,7 +129,8 @@ def _rules() -> list[Plain]:
         {
             "rule": "has(oldSelf.metrics) ? has(self.metrics) && oldSelf.metrics.all(metric, metric in self.metrics) "
             ": !has(self.metrics)",
-            "message": "metrics may only grow: what is there stays, as it is written",
+            "message": "metrics may only grow; to take one away, delete the Study and apply it again (what is computed "
+            "stays)",
             "fieldPath": ".metrics",
         },
         {

@@ -56,6 +56,17 @@ def expanded(resource: StudyResource, store: Store, *, project: str, now: dateti
     return plan
 
 
+def is_standing(resource: StudyResource, store: Store, *, project: str) -> bool:
+    """Whether the store has a study of this name with the same models: this Study was accepted before.
+
+    Raises:
+        SpecError: a field that is wrong.
+    """
+    study = study_spec(resource)
+    standing = _standing(study, store, project)
+    return standing is not None and is_same_but_for_scores(standing[0].spec, canonical(study))
+
+
 def _standing(study: StudySpec, store: Store, project: str) -> tuple[StudyRecord, Plan] | None:
     """The study of this name that stands, with its plan in the order of work."""
     try:

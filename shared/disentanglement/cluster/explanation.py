@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from disentanglement.cluster import advice
+from disentanglement.cluster.conditions import counted
 from disentanglement.cluster.inspection import Seen, cell_of, models_of, step_of
 from disentanglement.cluster.kinds import Object
 from disentanglement.cluster.pods import FailedPod, failed_pod, obstacle
@@ -51,7 +52,7 @@ def summary(study: Object) -> str:
         return f"{name} is {phase}"
     trained, evaluated, failed = (counts.get(word, 0) for word in ("trained", "evaluated", "failed"))
     models = f"{trained} of {counts.get('total', 0)} models trained, {evaluated} evaluated, {failed} failed"
-    return f"{name} is {phase}: {models}; {_counted(int(status.get('running') or 0), 'pod runs', 'pods run')}"
+    return f"{name} is {phase}: {models}; {counted(int(status.get('running') or 0), 'pod runs', 'pods run')}"
 
 
 def _standing(study: Object) -> Reason:
@@ -108,7 +109,7 @@ def _waiting(seen: Seen) -> Iterator[Reason]:
         if (pod.get("status") or {}).get("phase") == "Pending" and (found := obstacle(pod)) is not None:
             grouped[found.reason, found.message].append(pod)
     for (reason, message), pods in grouped.items():
-        what = f"{_counted(len(pods), 'pod', 'pods')} ({_steps(pods)}) {advice.OBSTACLES[reason]}: {message}"
+        what = f"{counted(len(pods), 'pod', 'pods')} ({_steps(pods)}) {advice.OBSTACLES[reason]}: {message}"
         yield Reason("pod", what, advice.for_obstacle(reason, message))
 
 
@@ -212,10 +213,6 @@ def _settled(job: Object) -> set[int]:
     status = job.get("status") or {}
     intervals = (status.get(name) or "" for name in ("completedIndexes", "failedIndexes"))
     return {index for text in intervals if text for index in parse_numbers(text)}
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 def _after(text: str, words: str) -> str:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from disentanglement.cluster.cell_keys import CellKeys
 from disentanglement.cluster.conditions import Problem
-from disentanglement.cluster.expansion import expanded
+from disentanglement.cluster.expansion import expanded, is_standing
 from disentanglement.cluster.manifests import JobSettings, Owner
 from disentanglement.cluster.names import project_of, store_name
 from disentanglement.cluster.observation import StudyObservation
 from disentanglement.cluster.pools import Pools, parse_pools
+from disentanglement.cluster.refused_metrics import START_AGAIN, without_refused
 from disentanglement.cluster.resource import StudyResource
 from disentanglement.cluster.wanted import Wanted
 from disentanglement.errors import (
@@ -40,9 +41,9 @@ IMAGE_VARIABLES: Mapping[Step, str] = {
 class Refused(Exception):
     """A study that can't be worked off as it is written; `problem` says why, and what to do."""
 
-    def __init__(self, reason: str, error: DisentanglementError) -> None:
-        self.problem = Problem(reason, str(error))
-        super().__init__(str(error))
+    def __init__(self, reason: str, error: DisentanglementError, todo: str = "") -> None:
+        self.problem = Problem(reason, f"{error}; {todo}" if todo else str(error))
+        super().__init__(self.problem.message)
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Loaded:
     observation: StudyObservation
     unpacked: list[PlanCell]
     """Cells whose keys are still to be made."""
+    refused: Problem | None = None
+    """What of an accepted study is not worked off: metrics that were added, and can't be computed."""
     clock: Callable[[], float] = time.monotonic
 
     def pack_keys(self, budget_s: float) -> bool:
@@ -170,7 +173,7 @@ def _settings(resource: StudyResource, sources: Sources, project: str, study: st
 
 
 def _planned(resource: StudyResource, sources: Sources, project: str, study: str, settings: JobSettings) -> Loaded:
-    plan = _plan(resource, sources, project)
+    plan, refused = _plan(resource, sources, project)
     _require_contracts(plan)
     cells = list(plan.cells.values())
     spec = resource.spec
@@ -195,6 +198,7 @@ def _planned(resource: StudyResource, sources: Sources, project: str, study: str
         settings=settings,
         observation=StudyObservation(sources.store, project, study, relist_s=sources.relist_s, clock=sources.clock),
         unpacked=cells[::-1],
+        refused=refused,
         clock=sources.clock,
     )
 
@@ -211,11 +215,31 @@ def _require_contracts(plan: Plan) -> None:
                 raise Refused("OtherContract", SpecError.of(name, wanted, f"{version} in this release"))
 
 
-def _plan(resource: StudyResource, sources: Sources, project: str) -> Plan:
+def _plan(resource: StudyResource, sources: Sources, project: str) -> tuple[Plan, Problem | None]:
+    """The plan, and what of the study is not in it: a metric that is added to a study under way and can't be computed
+    must not stop the rest, whose pods run.
+    """
+    try:
+        return _whole_plan(resource, sources, project), None
+    except Refused:
+        accepted, problem = without_refused(resource)
+        if problem is None or not accepted.spec.metrics or not _is_standing(accepted, sources, project):
+            raise
+        return _whole_plan(accepted, sources, project), problem
+
+
+def _is_standing(resource: StudyResource, sources: Sources, project: str) -> bool:
+    try:
+        return is_standing(resource, sources.store, project=project)
+    except SpecError:  # metrics are not all that is wrong
+        return False
+
+
+def _whole_plan(resource: StudyResource, sources: Sources, project: str) -> Plan:
     try:
         return expanded(resource, sources.store, project=project, now=sources.now())
     except NotBuiltYet as error:
-        raise Refused("NotBuiltYet", error) from error
+        raise Refused("NotBuiltYet", error, START_AGAIN.format(what="what is missing")) from error
     except SpecError as error:
         is_data = any(violation.field.startswith("dataset") for violation in error.violations)
         raise Refused("DataSetMissing" if is_data else "InvalidSpec", error) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
-from disentanglement.cluster.conditions import Finding, Problem, accepted, dated, degraded
+from disentanglement.cluster.conditions import Finding, Problem, accepted, counted, dated, degraded
 from disentanglement.cluster.resource import MAX_FAILURES, Counts, Failure, Phase, StudyStatus
 from disentanglement.cluster.state import CellState, JobView, Numbers
 from disentanglement.cluster.wanted import Wanted
@@ -60,15 +60,20 @@ def study_status(
     now: datetime,
     failures: Sequence[Failure] = (),
     problems: Sequence[Problem] = (),
+    refused: Problem | None = None,
 ) -> StudyStatus:
-    """The status of an accepted study.
+    """The status of a study that is worked off.
 
     `before` is the present status as the API has it, for the times in its conditions; `failures` are the first ones;
     `problems` what the cluster tells (an image that is not there, no GPU, a queue without Kueue), the worst first.
+    `refused` is what of the study is not worked off: the rest may fail, but does not succeed: it ends as `Invalid`.
     """
     phase = _phase(wanted, found)
-    findings = [accepted(None), _progressing(phase, found), _complete(phase, found)]
-    findings.append(degraded([*_given_up(found), *problems, *_failed(found.counts)]))
+    if refused is not None and phase == "Succeeded":
+        phase = "Invalid"
+    findings = [accepted(refused), _progressing(phase, found), _complete(phase, found)]
+    known = [] if refused is None else [refused]
+    findings.append(degraded([*known, *_given_up(found), *problems, *_failed(found.counts)]))
     return StudyStatus(
         observed_generation=generation,
         observed_retry_generation=min(wanted.cleared_generation, wanted.generation),
@@ -81,8 +86,10 @@ def study_status(
     )
 
 
-def invalid_status(problem: Problem, *, generation: int, before: Mapping[str, Any], now: datetime) -> StudyStatus:
-    """The status of a study that can't be worked off as it is written; what was counted stays."""
+def invalid_status(
+    problem: Problem, *, generation: int, before: Mapping[str, Any], now: datetime, running: int = 0
+) -> StudyStatus:
+    """The status of a study that can't be worked off as it is written; what was counted stays, and so do its pods."""
     findings = [
         accepted(problem),
         Finding("Progressing", "False", problem.reason),
@@ -96,6 +103,7 @@ def invalid_status(problem: Problem, *, generation: int, before: Mapping[str, An
         plan=str(before.get("plan") or ""),
         phase="Invalid",
         counts=Counts(**{name: int(counts.get(name) or 0) for name in Counts.model_fields}),
+        running=running,
         conditions=dated(findings, before.get("conditions") or (), now=now, generation=generation),
     )
 
@@ -152,7 +160,7 @@ def _phase(wanted: Wanted, found: Progress) -> Phase:
 def _progressing(phase: Phase, found: Progress) -> Finding:
     match phase:
         case "Running":
-            return Finding("Progressing", "True", "Working", f"{found.running} pods work")
+            return Finding("Progressing", "True", "Working", counted(found.running, "pod works", "pods work"))
         case "Pending":
             waiting = "no pod works now: nodes, or the next try, are waited for"
             what = waiting if found.has_work else "the next Jobs are about to be made"
@@ -192,7 +200,8 @@ def _given_up(found: Progress) -> list[Problem]:
 def _failed(counts: Counts) -> list[Problem]:
     if not counts.failed:
         return []
-    message = f"{counts.failed} models have failed; raise spec.retryGeneration to try them again"
+    lost, them = counted(counts.failed, "model has", "models have"), "it" if counts.failed == 1 else "them"
+    message = f"{lost} failed; raise spec.retryGeneration to try {them} again"
     return [Problem("ModelsFailed", message)]
 
 

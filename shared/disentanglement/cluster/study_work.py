@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from disentanglement.cluster.actions import Action, ClearFailures, CreateJob, EvictCodes, RecordFailures, UpdateJob
+from disentanglement.cluster.actions import Action
 from disentanglement.cluster.conditions import Problem
 from disentanglement.cluster.effects import Effects, Postponed
 from disentanglement.cluster.kinds import Object, ObjectName, labels_of
@@ -21,6 +21,7 @@ from disentanglement.cluster.manifests import job_manifest
 from disentanglement.cluster.mirror import Mirror
 from disentanglement.cluster.names import STUDY_LABEL
 from disentanglement.cluster.reconcile import reconcile
+from disentanglement.cluster.refusals import kind_of, refusal, writes_to_store
 from disentanglement.cluster.resource import MAX_FAILURES, Failure, StudyResource, StudyStatus
 from disentanglement.cluster.state import JobView
 from disentanglement.cluster.status import invalid_status, progress, study_status, troubled_status
@@ -29,7 +30,6 @@ from disentanglement.cluster.wanted import Wanted
 from disentanglement.cluster.work_queue import RateLimit
 from disentanglement.errors import (
     CorruptArtifact,
-    DisentanglementError,
     PermissionDenied,
     ResourceExhausted,
     SpecError,
@@ -168,17 +168,17 @@ class StudyWork:
         problems: list[Problem] = []
         refused: Counter[str] = Counter()
         for action in actions:
-            if refused[_kind_of(action)] >= MOST_REFUSALS:
+            if refused[kind_of(action)] >= MOST_REFUSALS:
                 continue
-            trouble = "StoreUnavailable" if _writes_to_store(action) else "ClusterUnavailable"
+            trouble = "StoreUnavailable" if writes_to_store(action) else "ClusterUnavailable"
             try:
                 with self._troubles(item, trouble):
                     effects.do(action)
             except Postponed as postponed:
                 return problems, postponed.after_s
             except (SpecError, PermissionDenied, ResourceExhausted) as error:
-                problems.append(_refusal(action, error))
-                refused[_kind_of(action)] += 1
+                problems.append(refusal(action, error))
+                refused[kind_of(action)] += 1
         if problems:
             log.warning(
                 "not done", extra={"study": self.key, "reason": problems[0].reason, "cause": problems[0].message}
@@ -198,6 +198,7 @@ class StudyWork:
             now=self.tools.now(),
             failures=self._first_failures(loaded),
             problems=[*problems, *self._obstacles(loaded, jobs)],
+            refused=loaded.refused,
         )
         self._tell(item, status)
 
@@ -234,8 +235,10 @@ class StudyWork:
         return max(1.0, min(due_s, UNDER_WAY_S if is_under_way else self.tools.relist_s))
 
     def _refuse(self, item: Object, problem: Problem) -> float:
+        going = (job for job in self._jobs_of(self._owner(item)) if not job.is_finished)
         status = invalid_status(
             problem,
+            running=sum(job.active for job in going),
             generation=item["metadata"].get("generation", 0),
             before=self._before(item),
             now=self.tools.now(),
@@ -273,10 +276,16 @@ class StudyWork:
         """The status as we told it last: the resource may tell an older one."""
         return self._told.to_plain() if self._told is not None else item.get("status") or {}
 
+    def _owner(self, item: Object) -> str:
+        owner = self.tools.sources.owner
+        return str(item["metadata"].get("uid", "")) if owner is None else owner.uid
+
     def _job_views(self, loaded: Loaded) -> list[JobView]:
+        return self._jobs_of(loaded.settings.owner.uid)
+
+    def _jobs_of(self, owner: str) -> list[JobView]:
         """Those of a study that was deleted and made again under the same name are another's: they go with it, and
         until then the names that they take are tried again."""
-        owner = loaded.settings.owner.uid
         labelled = (item for item in self.jobs.items() if labels_of(item).get(STUDY_LABEL) == self.key.name)
         mine = (item for item in labelled if owner in _owners(item))
         return [view for item in mine if (view := JobView.from_object(item)) is not None]
@@ -284,25 +293,6 @@ class StudyWork:
 
 def _owners(item: Object) -> set[str]:
     return {owner.get("uid", "") for owner in item["metadata"].get("ownerReferences") or ()}
-
-
-def _kind_of(action: Action) -> str:
-    return action.step if isinstance(action, CreateJob) else type(action).__name__
-
-
-def _writes_to_store(action: Action) -> bool:
-    return isinstance(action, RecordFailures | ClearFailures | EvictCodes)
-
-
-def _refusal(action: Action, error: DisentanglementError) -> Problem:
-    name = action.name if isinstance(action, CreateJob | UpdateJob) else type(action).__name__
-    match error:
-        case ResourceExhausted():
-            return Problem("QuotaExceeded", f"Job {name}: {error}; it is tried again by itself")
-        case PermissionDenied():
-            return Problem("Forbidden", f"Job {name}: {error}; see the roles in k8s/base")
-        case _:
-            return Problem("JobRefused", f"Job {name}: {error}; correct the pool in the ConfigMap worker-pools")
 
 
 def _without_counts(status: StudyStatus) -> StudyStatus:
