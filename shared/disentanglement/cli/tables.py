@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from disentanglement.cli.console import print_json, results, say
+from disentanglement.cli.headings import PARAMETERS, headings, value_text, with_merged_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,9 @@ SHORT = {
     "dci.informativeness_test": "DCI I",
 }
 """The columns that are shown first, by `metric.key`, with the names that papers use."""
+
+TEXTS = ("dataset", "method", PARAMETERS)
+"""Columns in front of the scores that are texts."""
 
 PLAIN_WIDTH = 200
 """Columns of a table that goes into a file or a pipe."""
@@ -54,16 +58,14 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
 
     from disentanglement.results.tables import wide
 
-    pivoted = wide(table)
+    pivoted = with_merged_parameters(wide(table))
     scores = [str(name) for name in pivoted.columns if "." in str(name) and not str(name).startswith("train.")]
     shown = scores if all_keys or not any(name in SHORT for name in scores) else [n for n in SHORT if n in scores]
     shown += [] if all_keys else [name for name in scores if name.partition(".")[0] not in _metrics_of(shown)]
     leading = sorted((str(name) for name in pivoted.columns if str(name) not in scores), key=_place_of)
-    rich, headers = _table(), leading_names(leading)
-    for name in leading:
-        rich.add_column(escape(headers[name]), justify="left" if name in ("dataset", "method") else "right")
-    for name in shown:
-        rich.add_column(escape(SHORT.get(name, name)), justify="right", style="bold" if name in SHORT else None)
+    said = _said_once(pivoted)
+    leading = [name for name in leading if name not in said]
+    rich = _scores_table(leading, shown)
     previous: Any = None
     for _, row in pivoted.iterrows():
         if previous is not None and row["number"] != previous:
@@ -71,26 +73,35 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
         previous = row["number"]
         rich.add_row(*(escape(_cell(row[name])) for name in leading), *(_score(row[name]) for name in shown))
     _print(rich)
+    for name, value in said.items():
+        say(f"{name}: {value}")
     note_origin(table)
+
+
+def _said_once(pivoted: pd.DataFrame) -> dict[str, str]:
+    """What needs no column of its own where columns are many."""
+    several = PARAMETERS not in pivoted.columns or pivoted["representation"].nunique() > 1
+    return {} if several else {"representation": str(pivoted["representation"].iloc[0])}
+
+
+def _scores_table(leading: Sequence[str], shown: Sequence[str]) -> Table:
+    """Its columns; where there is no room for all, texts are folded, and no number is cut."""
+    from rich.markup import escape
+
+    table, called = _table(padding=(0, 1, 0, 0)), headings(leading)
+    for name in leading:
+        justify: Literal["left", "right"] = "left" if name in TEXTS else "right"
+        table.add_column(escape(called[name]), justify=justify, overflow="fold")
+    for name in shown:
+        style = "bold" if name in SHORT else None
+        table.add_column(escape(SHORT.get(name, name)), justify="right", style=style, overflow="fold", min_width=6)
+    return table
 
 
 def _place_of(name: str) -> int:
     """Model, data set and method, parameters, seed, representation."""
     places = {"number": 0, "dataset": 1, "method": 2, "random_seed": 4, "representation": 5}
     return places.get(name, 3)
-
-
-def leading_name(name: str) -> str:
-    """`train.objective.beta_vae.beta` is `beta`, `random_seed` is `seed`."""
-    short = name.rpartition(".")[2]
-    return {"number": "model", "random_seed": "seed"}.get(short, short.replace("_", " "))
-
-
-def leading_names(names: Sequence[str]) -> dict[str, str]:
-    """Headers of columns: the last word, with more of the path where two would read the same."""
-    short = {name: leading_name(name) for name in names}
-    taken = list(short.values())
-    return {name: header if taken.count(header) == 1 else name.removeprefix("train.") for name, header in short.items()}
 
 
 def note_origin(table: pd.DataFrame) -> None:
@@ -113,11 +124,11 @@ def _metrics_of(names: Sequence[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def _table() -> Table:
+def _table(padding: tuple[int, int, int, int] = (0, 1, 0, 1)) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=padding)
 
 
 def _print(table: Table) -> None:
@@ -142,7 +153,7 @@ def _cell(value: Any) -> str:
         case float() if math.isnan(value):
             return "-"
         case float():
-            return f"{value:g}"
+            return value_text(value)
         case list() | tuple():
             return ", ".join(map(str, value))
         case _:
