@@ -48,6 +48,7 @@ class ClusterDriver:
         return Elsewhere(
             is_driven=standing.is_there and (standing.phase == "Running" or standing.is_tried_again),
             is_paused=standing.phase == "Paused",
+            is_gone=not standing.is_there,
             refused="" if standing.is_tried_again else standing.refused,
         )
 

@@ -54,7 +54,7 @@ class Standing:
     running: int = 0
     """Pods that work now."""
     refused: str = ""
-    """Why the controller will not work it off as it is written."""
+    """Why the controller does not work it off as it is written: nothing of it, or nothing more."""
     is_tried_again: bool = False
     """A retry was asked for that has not begun yet."""
 
@@ -151,7 +151,7 @@ def standing_of(item: Object) -> Standing:
         is_there=not item["metadata"].get("deletionTimestamp"),
         phase=str(status.get("phase") or "Pending"),
         running=int(status.get("running") or 0),
-        refused=_refusal(status),
+        refused=_refusal(status) if status.get("phase") == "Invalid" else "",
         is_tried_again=int((item.get("spec") or {}).get("retryGeneration") or 0) > observed,
     )
 

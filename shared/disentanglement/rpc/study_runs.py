@@ -137,6 +137,8 @@ class Elsewhere:
 
     is_driven: bool = False
     is_paused: bool = False
+    is_gone: bool = False
+    """Nobody works it off, and nobody will: it was deleted there."""
     refused: str = ""
     """Why it will not be worked off as it is written."""
 

@@ -40,6 +40,8 @@ class StudyStatus:
     is_driven: bool = False
     is_paused: bool = False
     is_cancelled: bool = False
+    is_gone: bool = False
+    """Whoever drives studies knows of none such any more."""
     refused: str = ""
     """Why whoever drives studies will not drive this one as it is written."""
     failures: tuple[FailureRecord, ...] = field(default=())
@@ -68,7 +70,7 @@ class StudyStatus:
             return study_pb2.STUDY_STATE_PAUSED
         if all(item.id in self.committed or item.id in self.blocked for item in self.items):
             return study_pb2.STUDY_STATE_FAILED
-        return study_pb2.STUDY_STATE_PENDING
+        return study_pb2.STUDY_STATE_CANCELLED if self.is_gone else study_pb2.STUDY_STATE_PENDING
 
     @property
     def is_final(self) -> bool:
@@ -114,7 +116,13 @@ async def load_status(plans: Plans, driver: StudyDriver, project: str, study: st
         return replace(status, failures=await asyncio.to_thread(_failures, run.ledger, run.failed))
     status = await asyncio.to_thread(_stored_status, plans, record)
     known = await driver.elsewhere(project, study)
-    return replace(status, is_driven=known.is_driven, is_paused=known.is_paused, refused=known.refused)
+    return replace(
+        status,
+        is_driven=known.is_driven,
+        is_paused=known.is_paused,
+        is_gone=known.is_gone,
+        refused=known.refused,
+    )
 
 
 def _stored_status(plans: Plans, record: StudyRecord) -> StudyStatus:

@@ -17,9 +17,12 @@ from disentanglement.cli.data_sets import obtain
 from disentanglement.cluster.kinds import STUDIES
 from disentanglement.errors import ArtifactNotFound, NonFiniteLoss, SpecError
 from disentanglement.jobs.states import JobState
+from disentanglement.specs import canonical
+from disentanglement.specs.canonical import contract_version, step_of
 from disentanglement.steps.ledger import StudyLedger
+from disentanglement.storage.commit import Attempt
 from disentanglement.storage.directory_store import DirectoryStore
-from disentanglement.studies.pending import steps_of
+from disentanglement.studies.pending import WorkItem, steps_of
 from disentanglement.studies.records import load_plan
 
 NAMESPACE = "disentanglement"
@@ -102,6 +105,15 @@ def study(name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def commit_step(store: DirectoryStore, item: WorkItem) -> None:
+    """Writes the manifest of a step, as a worker would."""
+    step, member = step_of(item.spec)
+    manifest = Attempt(store, step, item.key).manifest(
+        spec=canonical(item.spec), contract=contract_version(step, member), upstream=item.upstream[:1]
+    )
+    store.put(manifest.key, manifest.to_bytes())
+
+
 def test_a_study_becomes_a_resource_and_is_driven_by_nobody_here(client: Client, cluster: TinyKubernetes) -> None:
     view = client.submit(study("one_study"))
     assert (view.state, view.total) == ("pending", 6)
@@ -141,6 +153,36 @@ def test_cancelling_a_study_removes_its_resource(client: Client, cluster: TinyKu
     assert client.cancel("goes").state == "cancelled"
     assert STUDIES.path(NAMESPACE, "goes") not in cluster.objects
     assert [view.state for view in client.watch("goes")] == ["cancelled"]
+
+
+def test_a_study_whose_resource_was_deleted_is_cancelled_until_it_is_submitted_again(
+    client: Client, cluster: TinyKubernetes
+) -> None:
+    client.submit(study("deleted"))
+    cluster.remove(STUDIES.path(NAMESPACE, "deleted"))
+    assert client.status("deleted").state == "cancelled"
+    assert [view.state for view in client.watch("deleted")] == ["cancelled"]
+    assert client.submit(study("deleted")).state == "pending"
+
+
+def test_a_finished_study_whose_resource_was_deleted_has_succeeded(
+    client: Client, cluster: TinyKubernetes, environment: dict[str, str]
+) -> None:
+    own = {**TRAIN, "training_steps": 11}  # whose steps no other test has
+    plan = client.submit(study("finished", model=own)).plan
+    store = DirectoryStore(Path(environment["DISENTANGLEMENT_STORE"]))
+    for model in load_plan(store, plan).models:
+        for item in steps_of(model):
+            commit_step(store, item)
+    cluster.remove(STUDIES.path(NAMESPACE, "finished"))
+    assert client.status("finished").state == "succeeded"
+
+
+def test_a_study_of_which_a_metric_is_refused_goes_on(client: Client, cluster: TinyKubernetes) -> None:
+    client.submit(study("partly"))
+    refused = {"type": "Accepted", "status": "False", "reason": "NotBuiltYet", "message": "not built yet: irs"}
+    tell(cluster, "partly", phase="Pending", conditions=[refused])
+    assert client.status("partly").state == "pending"
 
 
 def test_a_study_that_the_controller_refuses_has_failed_with_its_words(client: Client, cluster: TinyKubernetes) -> None:
