@@ -32,6 +32,11 @@ class Points:
     def __len__(self) -> int:
         return len(self.codes_ND)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that they take."""
+        return self.codes_ND.nbytes + self.factors_NK.nbytes
+
     def rows(self, rows_N: NDArray[np.int64]) -> Points:
         """The points at these rows, in this order."""
         return Points(self.codes_ND[rows_N], self.factors_NK[rows_N])

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disentanglement.metrics.arrays import Codes
+from disentanglement.metrics.memory import computed_once
 
 
+@computed_once
 def discretize(codes_ND: Codes, *, num_bins: int = 20) -> NDArray[np.int64]:
     """The bin of each value, 1 to `num_bins`, between the smallest and the largest value of its code.
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from disentanglement.metrics.memory import computed_once
+
 Labels = NDArray[np.int64]
 
 
+@computed_once
 def entropies(labels_NK: Labels) -> NDArray[np.float64]:
     """Entropy of each column [K]."""
     return np.array([_entropy(np.unique(column_N, return_counts=True)[1]) for column_N in labels_NK.T])
 
 
+@computed_once
 def mutual_information(left_ND: Labels, right_NK: Labels) -> NDArray[np.float64]:
     """Mutual information [D, K] of each left column with each right one, from one joint histogram per pair."""
     lefts = [_ranks(column_N) for column_N in left_ND.T]

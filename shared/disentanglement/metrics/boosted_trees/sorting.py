@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from disentanglement.metrics.arrays import Codes
 from disentanglement.metrics.boosted_trees.layout import SAME, Singles, SortedCodes
+from disentanglement.metrics.memory import computed_once
 
 NUM_BINS = 128
 NUM_PLACES = 2**16
 
 
+@computed_once
 def sort_codes(codes_ND: Codes, *, num_bins: int = NUM_BINS) -> SortedCodes:
     """Sorted codes [N, D], rounded to float32 as the reference's trees do.
 
