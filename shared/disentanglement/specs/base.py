@@ -26,6 +26,9 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
+AtLeastTwo = Annotated[int, Field(ge=2, lt=2**31)]
+"""As many points as a variance needs."""
+Bins = Annotated[int, Field(ge=2, le=2**15)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from disentanglement.specs.base import A_LIST, Count, Fraction, NonNegative, OneOf, Plugin, Spec
+from disentanglement.specs import modern_metrics as modern
+from disentanglement.specs.base import A_LIST, AtLeastTwo, Bins, Count, Fraction, NonNegative, OneOf, Plugin, Spec
 from disentanglement.specs.supervision import PERFECT_LABELLER, LabellerSpec
 
 TrainSizes = Annotated[tuple[Count, ...], A_LIST, Field(min_length=1)]
-AtLeastTwo = Annotated[int, Field(ge=2, lt=2**31)]
-"""As many points as a variance needs."""
-Bins = Annotated[int, Field(ge=2, le=2**15)]
 
 
 class LogisticRegressionCv(Spec):
@@ -219,4 +217,27 @@ class MetricSpec(OneOf):
     sap_score_validation: SapScoreValidation | None = None
     dci_validation: DciValidation | None = None
     unified_score_validation: UnifiedScoreValidation | None = None
+    infomec_continuous: modern.InfomecContinuous | None = None
+    infomec_continuous_iqr: modern.InfomecContinuousIqr | None = None
+    infomec_discrete: modern.InfomecDiscrete | None = None
+    infomec_binned: modern.InfomecBinned | None = None
+    infomec_training_knn3: modern.InfomecTrainingKnn3 | None = None
+    infomec_training_bins: modern.InfomecTrainingBins | None = None
+    infoe_regression: modern.InfoeRegression | None = None
+    dcies_forest: modern.DciesForest | None = None
+    mcc_pearson_plain: modern.MccPearsonPlain | None = None
+    mcc_spearman_plain: modern.MccSpearmanPlain | None = None
+    mcc_pearson_noise_rows: modern.MccPearsonNoiseRows | None = None
+    mcc_spearman_noise_rows: modern.MccSpearmanNoiseRows | None = None
+    med: modern.Med | None = None
+    omes_avg: modern.OmesAvg | None = None
+    omes_max: modern.OmesMax | None = None
+    z_min_variance: modern.ZMinVariance | None = None
+    z_max_variance: modern.ZMaxVariance | None = None
+    migsup: modern.Migsup | None = None
+    mig_ubisoft: modern.MigUbisoft | None = None
+    migsup_ubisoft: modern.MigsupUbisoft | None = None
+    jemmig: modern.Jemmig | None = None
+    dcimig: modern.Dcimig | None = None
+    modularity_ubisoft: modern.ModularityUbisoft | None = None
     plugin: Plugin | None = None

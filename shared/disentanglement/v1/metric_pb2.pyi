@@ -153,6 +153,29 @@ class MetricSpec(google.protobuf.message.Message):
     SAP_SCORE_VALIDATION_FIELD_NUMBER: builtins.int
     DCI_VALIDATION_FIELD_NUMBER: builtins.int
     UNIFIED_SCORE_VALIDATION_FIELD_NUMBER: builtins.int
+    INFOMEC_CONTINUOUS_FIELD_NUMBER: builtins.int
+    INFOMEC_CONTINUOUS_IQR_FIELD_NUMBER: builtins.int
+    INFOMEC_DISCRETE_FIELD_NUMBER: builtins.int
+    INFOMEC_BINNED_FIELD_NUMBER: builtins.int
+    INFOMEC_TRAINING_KNN3_FIELD_NUMBER: builtins.int
+    INFOMEC_TRAINING_BINS_FIELD_NUMBER: builtins.int
+    INFOE_REGRESSION_FIELD_NUMBER: builtins.int
+    DCIES_FOREST_FIELD_NUMBER: builtins.int
+    MCC_PEARSON_PLAIN_FIELD_NUMBER: builtins.int
+    MCC_SPEARMAN_PLAIN_FIELD_NUMBER: builtins.int
+    MCC_PEARSON_NOISE_ROWS_FIELD_NUMBER: builtins.int
+    MCC_SPEARMAN_NOISE_ROWS_FIELD_NUMBER: builtins.int
+    MED_FIELD_NUMBER: builtins.int
+    OMES_AVG_FIELD_NUMBER: builtins.int
+    OMES_MAX_FIELD_NUMBER: builtins.int
+    Z_MIN_VARIANCE_FIELD_NUMBER: builtins.int
+    Z_MAX_VARIANCE_FIELD_NUMBER: builtins.int
+    MIGSUP_FIELD_NUMBER: builtins.int
+    MIG_UBISOFT_FIELD_NUMBER: builtins.int
+    MIGSUP_UBISOFT_FIELD_NUMBER: builtins.int
+    JEMMIG_FIELD_NUMBER: builtins.int
+    DCIMIG_FIELD_NUMBER: builtins.int
+    MODULARITY_UBISOFT_FIELD_NUMBER: builtins.int
     PLUGIN_FIELD_NUMBER: builtins.int
     @property
     def beta_vae_sklearn(self) -> global___BetaVaeSklearn:
@@ -223,6 +246,98 @@ class MetricSpec(google.protobuf.message.Message):
         """Unified scores on a labelled sample."""
 
     @property
+    def infomec_continuous(self) -> global___InfomecContinuous:
+        """InfoM, InfoE, InfoC of continuous codes, by 10 nearest neighbours."""
+
+    @property
+    def infomec_continuous_iqr(self) -> global___InfomecContinuousIqr:
+        """InfoMEC by 10 nearest neighbours, as the authors' later code (Tripod) has it."""
+
+    @property
+    def infomec_discrete(self) -> global___InfomecDiscrete:
+        """InfoM, InfoE, InfoC of codes that are classes."""
+
+    @property
+    def infomec_binned(self) -> global___InfomecBinned:
+        """InfoMEC of codes cut into bins of equal width, then taken as classes."""
+
+    @property
+    def infomec_training_knn3(self) -> global___InfomecTrainingKnn3:
+        """Ratios and gaps of information by 3 nearest neighbours, as logged in training."""
+
+    @property
+    def infomec_training_bins(self) -> global___InfomecTrainingBins:
+        """Ratios and gaps of information of binned codes, as logged in training."""
+
+    @property
+    def infoe_regression(self) -> global___InfoeRegression:
+        """R squared of linear regressions from all codes to each factor, in sample."""
+
+    @property
+    def dcies_forest(self) -> global___DciesForest:
+        """DCI with explicitness and size."""
+
+    @property
+    def mcc_pearson_plain(self) -> global___MccPearsonPlain:
+        """Mean correlation coefficient, by Pearson correlation."""
+
+    @property
+    def mcc_spearman_plain(self) -> global___MccSpearmanPlain:
+        """Mean correlation coefficient, by rank correlation."""
+
+    @property
+    def mcc_pearson_noise_rows(self) -> global___MccPearsonNoiseRows:
+        """The same, by Pearson correlation, with rows of noise beside the factors."""
+
+    @property
+    def mcc_spearman_noise_rows(self) -> global___MccSpearmanNoiseRows:
+        """The same, by rank correlation, with rows of noise beside the factors."""
+
+    @property
+    def med(self) -> global___Med:
+        """DCI's scores of the mutual information."""
+
+    @property
+    def omes_avg(self) -> global___OmesAvg:
+        """Overlap and multiple encoding, average pooling."""
+
+    @property
+    def omes_max(self) -> global___OmesMax:
+        """Overlap and multiple encoding, maximum pooling."""
+
+    @property
+    def z_min_variance(self) -> global___ZMinVariance:
+        """Votes of the code that varies least."""
+
+    @property
+    def z_max_variance(self) -> global___ZMaxVariance:
+        """Votes of the code that varies most."""
+
+    @property
+    def migsup(self) -> global___Migsup:
+        """The lead of each code's best factor."""
+
+    @property
+    def mig_ubisoft(self) -> global___MigUbisoft:
+        """MIG in units of the codes' entropy."""
+
+    @property
+    def migsup_ubisoft(self) -> global___MigsupUbisoft:
+        """MIG-sup in units of the codes' entropy."""
+
+    @property
+    def jemmig(self) -> global___Jemmig:
+        """MIG less the joint entropy of factor and code."""
+
+    @property
+    def dcimig(self) -> global___Dcimig:
+        """Gaps of the codes, the best one for each factor."""
+
+    @property
+    def modularity_ubisoft(self) -> global___ModularityUbisoft:
+        """Modularity of binned codes and factors."""
+
+    @property
     def plugin(self) -> disentanglement.v1.dataset_pb2.Plugin:
         """A user's own."""
 
@@ -246,11 +361,34 @@ class MetricSpec(google.protobuf.message.Message):
         sap_score_validation: global___SapScoreValidation | None = ...,
         dci_validation: global___DciValidation | None = ...,
         unified_score_validation: global___UnifiedScoreValidation | None = ...,
+        infomec_continuous: global___InfomecContinuous | None = ...,
+        infomec_continuous_iqr: global___InfomecContinuousIqr | None = ...,
+        infomec_discrete: global___InfomecDiscrete | None = ...,
+        infomec_binned: global___InfomecBinned | None = ...,
+        infomec_training_knn3: global___InfomecTrainingKnn3 | None = ...,
+        infomec_training_bins: global___InfomecTrainingBins | None = ...,
+        infoe_regression: global___InfoeRegression | None = ...,
+        dcies_forest: global___DciesForest | None = ...,
+        mcc_pearson_plain: global___MccPearsonPlain | None = ...,
+        mcc_spearman_plain: global___MccSpearmanPlain | None = ...,
+        mcc_pearson_noise_rows: global___MccPearsonNoiseRows | None = ...,
+        mcc_spearman_noise_rows: global___MccSpearmanNoiseRows | None = ...,
+        med: global___Med | None = ...,
+        omes_avg: global___OmesAvg | None = ...,
+        omes_max: global___OmesMax | None = ...,
+        z_min_variance: global___ZMinVariance | None = ...,
+        z_max_variance: global___ZMaxVariance | None = ...,
+        migsup: global___Migsup | None = ...,
+        mig_ubisoft: global___MigUbisoft | None = ...,
+        migsup_ubisoft: global___MigsupUbisoft | None = ...,
+        jemmig: global___Jemmig | None = ...,
+        dcimig: global___Dcimig | None = ...,
+        modularity_ubisoft: global___ModularityUbisoft | None = ...,
         plugin: disentanglement.v1.dataset_pb2.Plugin | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["beta_vae_sklearn", b"beta_vae_sklearn", "dci", b"dci", "dci_validation", b"dci_validation", "downstream_task", b"downstream_task", "factor_vae_score", b"factor_vae_score", "fairness", b"fairness", "irs", b"irs", "metric", b"metric", "mig", b"mig", "mig_validation", b"mig_validation", "modularity_explicitness", b"modularity_explicitness", "plugin", b"plugin", "reduced_downstream_task", b"reduced_downstream_task", "sap_score", b"sap_score", "sap_score_validation", b"sap_score_validation", "strong_downstream_task", b"strong_downstream_task", "unified_score_validation", b"unified_score_validation", "unified_scores", b"unified_scores", "unsupervised_metrics", b"unsupervised_metrics"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["beta_vae_sklearn", b"beta_vae_sklearn", "dci", b"dci", "dci_validation", b"dci_validation", "downstream_task", b"downstream_task", "factor_vae_score", b"factor_vae_score", "fairness", b"fairness", "irs", b"irs", "metric", b"metric", "mig", b"mig", "mig_validation", b"mig_validation", "modularity_explicitness", b"modularity_explicitness", "plugin", b"plugin", "reduced_downstream_task", b"reduced_downstream_task", "sap_score", b"sap_score", "sap_score_validation", b"sap_score_validation", "strong_downstream_task", b"strong_downstream_task", "unified_score_validation", b"unified_score_validation", "unified_scores", b"unified_scores", "unsupervised_metrics", b"unsupervised_metrics"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["metric", b"metric"]) -> typing.Literal["beta_vae_sklearn", "factor_vae_score", "mig", "sap_score", "dci", "modularity_explicitness", "irs", "unsupervised_metrics", "downstream_task", "reduced_downstream_task", "strong_downstream_task", "unified_scores", "fairness", "mig_validation", "sap_score_validation", "dci_validation", "unified_score_validation", "plugin"] | None: ...
+    def HasField(self, field_name: typing.Literal["beta_vae_sklearn", b"beta_vae_sklearn", "dci", b"dci", "dci_validation", b"dci_validation", "dcies_forest", b"dcies_forest", "dcimig", b"dcimig", "downstream_task", b"downstream_task", "factor_vae_score", b"factor_vae_score", "fairness", b"fairness", "infoe_regression", b"infoe_regression", "infomec_binned", b"infomec_binned", "infomec_continuous", b"infomec_continuous", "infomec_continuous_iqr", b"infomec_continuous_iqr", "infomec_discrete", b"infomec_discrete", "infomec_training_bins", b"infomec_training_bins", "infomec_training_knn3", b"infomec_training_knn3", "irs", b"irs", "jemmig", b"jemmig", "mcc_pearson_noise_rows", b"mcc_pearson_noise_rows", "mcc_pearson_plain", b"mcc_pearson_plain", "mcc_spearman_noise_rows", b"mcc_spearman_noise_rows", "mcc_spearman_plain", b"mcc_spearman_plain", "med", b"med", "metric", b"metric", "mig", b"mig", "mig_ubisoft", b"mig_ubisoft", "mig_validation", b"mig_validation", "migsup", b"migsup", "migsup_ubisoft", b"migsup_ubisoft", "modularity_explicitness", b"modularity_explicitness", "modularity_ubisoft", b"modularity_ubisoft", "omes_avg", b"omes_avg", "omes_max", b"omes_max", "plugin", b"plugin", "reduced_downstream_task", b"reduced_downstream_task", "sap_score", b"sap_score", "sap_score_validation", b"sap_score_validation", "strong_downstream_task", b"strong_downstream_task", "unified_score_validation", b"unified_score_validation", "unified_scores", b"unified_scores", "unsupervised_metrics", b"unsupervised_metrics", "z_max_variance", b"z_max_variance", "z_min_variance", b"z_min_variance"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["beta_vae_sklearn", b"beta_vae_sklearn", "dci", b"dci", "dci_validation", b"dci_validation", "dcies_forest", b"dcies_forest", "dcimig", b"dcimig", "downstream_task", b"downstream_task", "factor_vae_score", b"factor_vae_score", "fairness", b"fairness", "infoe_regression", b"infoe_regression", "infomec_binned", b"infomec_binned", "infomec_continuous", b"infomec_continuous", "infomec_continuous_iqr", b"infomec_continuous_iqr", "infomec_discrete", b"infomec_discrete", "infomec_training_bins", b"infomec_training_bins", "infomec_training_knn3", b"infomec_training_knn3", "irs", b"irs", "jemmig", b"jemmig", "mcc_pearson_noise_rows", b"mcc_pearson_noise_rows", "mcc_pearson_plain", b"mcc_pearson_plain", "mcc_spearman_noise_rows", b"mcc_spearman_noise_rows", "mcc_spearman_plain", b"mcc_spearman_plain", "med", b"med", "metric", b"metric", "mig", b"mig", "mig_ubisoft", b"mig_ubisoft", "mig_validation", b"mig_validation", "migsup", b"migsup", "migsup_ubisoft", b"migsup_ubisoft", "modularity_explicitness", b"modularity_explicitness", "modularity_ubisoft", b"modularity_ubisoft", "omes_avg", b"omes_avg", "omes_max", b"omes_max", "plugin", b"plugin", "reduced_downstream_task", b"reduced_downstream_task", "sap_score", b"sap_score", "sap_score_validation", b"sap_score_validation", "strong_downstream_task", b"strong_downstream_task", "unified_score_validation", b"unified_score_validation", "unified_scores", b"unified_scores", "unsupervised_metrics", b"unsupervised_metrics", "z_max_variance", b"z_max_variance", "z_min_variance", b"z_min_variance"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["metric", b"metric"]) -> typing.Literal["beta_vae_sklearn", "factor_vae_score", "mig", "sap_score", "dci", "modularity_explicitness", "irs", "unsupervised_metrics", "downstream_task", "reduced_downstream_task", "strong_downstream_task", "unified_scores", "fairness", "mig_validation", "sap_score_validation", "dci_validation", "unified_score_validation", "infomec_continuous", "infomec_continuous_iqr", "infomec_discrete", "infomec_binned", "infomec_training_knn3", "infomec_training_bins", "infoe_regression", "dcies_forest", "mcc_pearson_plain", "mcc_spearman_plain", "mcc_pearson_noise_rows", "mcc_spearman_noise_rows", "med", "omes_avg", "omes_max", "z_min_variance", "z_max_variance", "migsup", "mig_ubisoft", "migsup_ubisoft", "jemmig", "dcimig", "modularity_ubisoft", "plugin"] | None: ...
 
 global___MetricSpec = MetricSpec
 
@@ -1006,6 +1144,849 @@ class UnifiedScoreValidation(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_train_percentage", b"_train_percentage"]) -> typing.Literal["train_percentage"] | None: ...
 
 global___UnifiedScoreValidation = UnifiedScoreValidation
+
+@typing.final
+class InfomecContinuous(google.protobuf.message.Message):
+    """InfomecContinuous: InfoM, InfoE, InfoC of continuous codes, by 10 nearest neighbours (Hsu et al., 2023, arXiv:2305.18378).
+
+    A code is active where its range is above a twentieth of the largest.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___InfomecContinuous = InfomecContinuous
+
+@typing.final
+class InfomecContinuousIqr(google.protobuf.message.Message):
+    """InfomecContinuousIqr: InfoMEC by 10 nearest neighbours, as the authors' later code (Tripod) has it (arXiv:2305.18378).
+
+    A code is active where its inter-quartile range is above a tenth of the largest.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___InfomecContinuousIqr = InfomecContinuousIqr
+
+@typing.final
+class InfomecDiscrete(google.protobuf.message.Message):
+    """InfomecDiscrete: InfoM, InfoE, InfoC of codes that are classes: each value is one (Hsu et al., 2023, arXiv:2305.18378)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___InfomecDiscrete = InfomecDiscrete
+
+@typing.final
+class InfomecBinned(google.protobuf.message.Message):
+    """InfomecBinned: InfoMEC of codes cut into bins of equal width, then taken as classes (Hsu et al., 2023, arXiv:2305.18378)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 20."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___InfomecBinned = InfomecBinned
+
+@typing.final
+class InfomecTrainingKnn3(google.protobuf.message.Message):
+    """InfomecTrainingKnn3: ratios and gaps of information by 3 nearest neighbours, as logged in training (arXiv:2305.18378).
+
+    A code is active where its range is above an eighth of the largest.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___InfomecTrainingKnn3 = InfomecTrainingKnn3
+
+@typing.final
+class InfomecTrainingBins(google.protobuf.message.Message):
+    """InfomecTrainingBins: ratios and gaps of information of binned codes, as logged in training (arXiv:2305.18378).
+
+    A code is active where its range is above an eighth of the largest.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 20."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___InfomecTrainingBins = InfomecTrainingBins
+
+@typing.final
+class InfoeRegression(google.protobuf.message.Message):
+    """InfoeRegression: R squared of linear regressions from all codes to each factor, in sample (arXiv:2305.18378)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___InfoeRegression = InfoeRegression
+
+@typing.final
+class DciesForest(google.protobuf.message.Message):
+    """DciesForest: DCI with explicitness and size, by random forests of growing depth (Eastwood et al., 2023, arXiv:2210.00364)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    NUM_TEST_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_TREES_FIELD_NUMBER: builtins.int
+    MAX_DEPTHS_FIELD_NUMBER: builtins.int
+    NUMERIC_FACTORS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    num_test: builtins.int
+    """Test points. Default: 5000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_trees: builtins.int
+    """Trees of a forest. Default: 100."""
+    @property
+    def max_depths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Depths of the forests, at least two. Default: 1, 2, 3, 4, 8, 10, 12, 14, 16, 18, 20, 32."""
+
+    @property
+    def numeric_factors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Factors that are predicted as numbers, by position from 0; the others are classes. Default: none."""
+
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        num_test: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_trees: builtins.int | None = ...,
+        max_depths: collections.abc.Iterable[builtins.int] | None = ...,
+        numeric_factors: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_test", b"_num_test", "_num_train", b"_num_train", "_num_trees", b"_num_trees", "batch_size", b"batch_size", "num_test", b"num_test", "num_train", b"num_train", "num_trees", b"num_trees"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_test", b"_num_test", "_num_train", b"_num_train", "_num_trees", b"_num_trees", "batch_size", b"batch_size", "max_depths", b"max_depths", "num_test", b"num_test", "num_train", b"num_train", "num_trees", b"num_trees", "numeric_factors", b"numeric_factors"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_test", b"_num_test"]) -> typing.Literal["num_test"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_trees", b"_num_trees"]) -> typing.Literal["num_trees"] | None: ...
+
+global___DciesForest = DciesForest
+
+@typing.final
+class MccPearsonPlain(google.protobuf.message.Message):
+    """MccPearsonPlain: mean correlation coefficient: the best assignment of codes to factors, by Pearson correlation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___MccPearsonPlain = MccPearsonPlain
+
+@typing.final
+class MccSpearmanPlain(google.protobuf.message.Message):
+    """MccSpearmanPlain: mean correlation coefficient: the best assignment of codes to factors, by rank correlation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___MccSpearmanPlain = MccSpearmanPlain
+
+@typing.final
+class MccPearsonNoiseRows(google.protobuf.message.Message):
+    """MccPearsonNoiseRows: MCC (Pearson) as SlowVAE computes it, with rows of noise beside the factors (arXiv:2007.10930)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___MccPearsonNoiseRows = MccPearsonNoiseRows
+
+@typing.final
+class MccSpearmanNoiseRows(google.protobuf.message.Message):
+    """MccSpearmanNoiseRows: MCC (Spearman) as SlowVAE computes it, with rows of noise beside the factors (arXiv:2007.10930)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___MccSpearmanNoiseRows = MccSpearmanNoiseRows
+
+@typing.final
+class Med(google.protobuf.message.Message):
+    """Med: DCI's scores of the mutual information, also of the best codes alone (Cao et al., 2022, arXiv:2206.04756)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    NUM_TEST_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    TOP_K_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    num_test: builtins.int
+    """Test points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 20."""
+    top_k: builtins.int
+    """How many codes a factor keeps. Default: 1."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        num_test: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        top_k: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_test", b"_num_test", "_num_train", b"_num_train", "_top_k", b"_top_k", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_test", b"num_test", "num_train", b"num_train", "top_k", b"top_k"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_test", b"_num_test", "_num_train", b"_num_train", "_top_k", b"_top_k", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_test", b"num_test", "num_train", b"num_train", "top_k", b"top_k"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_test", b"_num_test"]) -> typing.Literal["num_test"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_top_k", b"_top_k"]) -> typing.Literal["top_k"] | None: ...
+
+global___Med = Med
+
+@typing.final
+class OmesAvg(google.protobuf.message.Message):
+    """OmesAvg: OMES with average pooling: overlap and multiple encoding (Dapueto et al., 2024, arXiv:2409.18017)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_PAIRS_FIELD_NUMBER: builtins.int
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    ALPHA_FIELD_NUMBER: builtins.int
+    MIN_STD_FIELD_NUMBER: builtins.int
+    num_pairs: builtins.int
+    """Pairs of points for each factor, >= 2. Default: 2000."""
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    alpha: builtins.float
+    """Weight of overlap; the rest is multiple encoding's. Default: 0.5."""
+    min_std: builtins.float
+    """Codes whose standard deviation is below this are not counted. Default: 0.05."""
+    def __init__(
+        self,
+        *,
+        num_pairs: builtins.int | None = ...,
+        num_train: builtins.int | None = ...,
+        alpha: builtins.float | None = ...,
+        min_std: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_alpha", b"_alpha", "_min_std", b"_min_std", "_num_pairs", b"_num_pairs", "_num_train", b"_num_train", "alpha", b"alpha", "min_std", b"min_std", "num_pairs", b"num_pairs", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_alpha", b"_alpha", "_min_std", b"_min_std", "_num_pairs", b"_num_pairs", "_num_train", b"_num_train", "alpha", b"alpha", "min_std", b"min_std", "num_pairs", b"num_pairs", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_alpha", b"_alpha"]) -> typing.Literal["alpha"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_min_std", b"_min_std"]) -> typing.Literal["min_std"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_pairs", b"_num_pairs"]) -> typing.Literal["num_pairs"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___OmesAvg = OmesAvg
+
+@typing.final
+class OmesMax(google.protobuf.message.Message):
+    """OmesMax: OMES with maximum pooling: overlap and multiple encoding (Dapueto et al., 2024, arXiv:2409.18017)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_PAIRS_FIELD_NUMBER: builtins.int
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    ALPHA_FIELD_NUMBER: builtins.int
+    MIN_STD_FIELD_NUMBER: builtins.int
+    num_pairs: builtins.int
+    """Pairs of points for each factor, >= 2. Default: 2000."""
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    alpha: builtins.float
+    """Weight of overlap; the rest is multiple encoding's. Default: 0.5."""
+    min_std: builtins.float
+    """Codes whose standard deviation is below this are not counted. Default: 0.05."""
+    def __init__(
+        self,
+        *,
+        num_pairs: builtins.int | None = ...,
+        num_train: builtins.int | None = ...,
+        alpha: builtins.float | None = ...,
+        min_std: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_alpha", b"_alpha", "_min_std", b"_min_std", "_num_pairs", b"_num_pairs", "_num_train", b"_num_train", "alpha", b"alpha", "min_std", b"min_std", "num_pairs", b"num_pairs", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_alpha", b"_alpha", "_min_std", b"_min_std", "_num_pairs", b"_num_pairs", "_num_train", b"_num_train", "alpha", b"alpha", "min_std", b"min_std", "num_pairs", b"num_pairs", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_alpha", b"_alpha"]) -> typing.Literal["alpha"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_min_std", b"_min_std"]) -> typing.Literal["min_std"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_pairs", b"_num_pairs"]) -> typing.Literal["num_pairs"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___OmesMax = OmesMax
+
+@typing.final
+class ZMinVariance(google.protobuf.message.Message):
+    """ZMinVariance: votes of the code that varies least where one factor is fixed (review, arXiv:2012.09276)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    GROUP_SIZE_FIELD_NUMBER: builtins.int
+    NUM_TRAIN_VOTES_FIELD_NUMBER: builtins.int
+    NUM_EVAL_VOTES_FIELD_NUMBER: builtins.int
+    PRUNE_THRESHOLD_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 10."""
+    group_size: builtins.int
+    """Points behind one vote, >= 2. Default: 200."""
+    num_train_votes: builtins.int
+    """Training votes. Default: 800."""
+    num_eval_votes: builtins.int
+    """Evaluation votes. Default: 800."""
+    prune_threshold: builtins.float
+    """Codes whose standard deviation is below this do not vote. Default: 0.02."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        group_size: builtins.int | None = ...,
+        num_train_votes: builtins.int | None = ...,
+        num_eval_votes: builtins.int | None = ...,
+        prune_threshold: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_group_size", b"_group_size", "_num_bins", b"_num_bins", "_num_eval_votes", b"_num_eval_votes", "_num_train", b"_num_train", "_num_train_votes", b"_num_train_votes", "_prune_threshold", b"_prune_threshold", "batch_size", b"batch_size", "group_size", b"group_size", "num_bins", b"num_bins", "num_eval_votes", b"num_eval_votes", "num_train", b"num_train", "num_train_votes", b"num_train_votes", "prune_threshold", b"prune_threshold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_group_size", b"_group_size", "_num_bins", b"_num_bins", "_num_eval_votes", b"_num_eval_votes", "_num_train", b"_num_train", "_num_train_votes", b"_num_train_votes", "_prune_threshold", b"_prune_threshold", "batch_size", b"batch_size", "group_size", b"group_size", "num_bins", b"num_bins", "num_eval_votes", b"num_eval_votes", "num_train", b"num_train", "num_train_votes", b"num_train_votes", "prune_threshold", b"prune_threshold"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_group_size", b"_group_size"]) -> typing.Literal["group_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_eval_votes", b"_num_eval_votes"]) -> typing.Literal["num_eval_votes"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train_votes", b"_num_train_votes"]) -> typing.Literal["num_train_votes"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_prune_threshold", b"_prune_threshold"]) -> typing.Literal["prune_threshold"] | None: ...
+
+global___ZMinVariance = ZMinVariance
+
+@typing.final
+class ZMaxVariance(google.protobuf.message.Message):
+    """ZMaxVariance: votes of the code that varies most where one factor alone varies (arXiv:1902.01568)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    GROUP_SIZE_FIELD_NUMBER: builtins.int
+    NUM_TRAIN_VOTES_FIELD_NUMBER: builtins.int
+    NUM_EVAL_VOTES_FIELD_NUMBER: builtins.int
+    PRUNE_THRESHOLD_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 10."""
+    group_size: builtins.int
+    """Points behind one vote, >= 2. Default: 200."""
+    num_train_votes: builtins.int
+    """Training votes. Default: 800."""
+    num_eval_votes: builtins.int
+    """Evaluation votes. Default: 800."""
+    prune_threshold: builtins.float
+    """Codes whose standard deviation is below this do not vote. Default: 0.02."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        group_size: builtins.int | None = ...,
+        num_train_votes: builtins.int | None = ...,
+        num_eval_votes: builtins.int | None = ...,
+        prune_threshold: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_group_size", b"_group_size", "_num_bins", b"_num_bins", "_num_eval_votes", b"_num_eval_votes", "_num_train", b"_num_train", "_num_train_votes", b"_num_train_votes", "_prune_threshold", b"_prune_threshold", "batch_size", b"batch_size", "group_size", b"group_size", "num_bins", b"num_bins", "num_eval_votes", b"num_eval_votes", "num_train", b"num_train", "num_train_votes", b"num_train_votes", "prune_threshold", b"prune_threshold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_group_size", b"_group_size", "_num_bins", b"_num_bins", "_num_eval_votes", b"_num_eval_votes", "_num_train", b"_num_train", "_num_train_votes", b"_num_train_votes", "_prune_threshold", b"_prune_threshold", "batch_size", b"batch_size", "group_size", b"group_size", "num_bins", b"num_bins", "num_eval_votes", b"num_eval_votes", "num_train", b"num_train", "num_train_votes", b"num_train_votes", "prune_threshold", b"prune_threshold"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_group_size", b"_group_size"]) -> typing.Literal["group_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_eval_votes", b"_num_eval_votes"]) -> typing.Literal["num_eval_votes"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train_votes", b"_num_train_votes"]) -> typing.Literal["num_train_votes"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_prune_threshold", b"_prune_threshold"]) -> typing.Literal["prune_threshold"] | None: ...
+
+global___ZMaxVariance = ZMaxVariance
+
+@typing.final
+class Migsup(google.protobuf.message.Message):
+    """Migsup: the lead of each code's best factor, in units of entropy (Li et al., 2020, arXiv:2002.10549).
+
+    The entropy is the factor's. Constant codes are left out.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 20."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___Migsup = Migsup
+
+@typing.final
+class MigUbisoft(google.protobuf.message.Message):
+    """MigUbisoft: MIG-RMIG of the review, MIG in units of the codes' entropy (Carbonneau et al., 2022, arXiv:2012.09276).
+
+    RMIG (arXiv:1908.09961) of a deterministic encoder is mig; here the normaliser differs.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    CONTINUOUS_FACTORS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 10."""
+    continuous_factors: builtins.bool
+    """Cut factors into bins too. Default: true."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        continuous_factors: builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_continuous_factors", b"_continuous_factors"]) -> typing.Literal["continuous_factors"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___MigUbisoft = MigUbisoft
+
+@typing.final
+class MigsupUbisoft(google.protobuf.message.Message):
+    """MigsupUbisoft: MIG-sup of the review, in units of the codes' entropy (Carbonneau et al., 2022, arXiv:2012.09276)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    CONTINUOUS_FACTORS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 10."""
+    continuous_factors: builtins.bool
+    """Cut factors into bins too. Default: true."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        continuous_factors: builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_continuous_factors", b"_continuous_factors"]) -> typing.Literal["continuous_factors"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___MigsupUbisoft = MigsupUbisoft
+
+@typing.final
+class Jemmig(google.protobuf.message.Message):
+    """Jemmig: MIG less the joint entropy of factor and code (Do and Tran, 2020, arXiv:1908.09961)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    CONTINUOUS_FACTORS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 10."""
+    continuous_factors: builtins.bool
+    """Cut factors into bins too. Default: true."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        continuous_factors: builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_continuous_factors", b"_continuous_factors"]) -> typing.Literal["continuous_factors"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___Jemmig = Jemmig
+
+@typing.final
+class Dcimig(google.protobuf.message.Message):
+    """Dcimig: gaps of the codes, the best one for each factor (Sepliarskaia et al., 2019, arXiv:1910.05587)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    CONTINUOUS_FACTORS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 10."""
+    continuous_factors: builtins.bool
+    """Cut factors into bins too. Default: true."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        continuous_factors: builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_continuous_factors", b"_continuous_factors"]) -> typing.Literal["continuous_factors"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___Dcimig = Dcimig
+
+@typing.final
+class ModularityUbisoft(google.protobuf.message.Message):
+    """ModularityUbisoft: modularity of the review, of binned codes and, by default, binned factors (arXiv:2012.09276)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TRAIN_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    NUM_BINS_FIELD_NUMBER: builtins.int
+    CONTINUOUS_FACTORS_FIELD_NUMBER: builtins.int
+    num_train: builtins.int
+    """Points. Default: 10000."""
+    batch_size: builtins.int
+    """Points drawn at once. Default: 16."""
+    num_bins: builtins.int
+    """Bins of the discretiser, >= 2. Default: 10."""
+    continuous_factors: builtins.bool
+    """Cut factors into bins too. Default: true."""
+    def __init__(
+        self,
+        *,
+        num_train: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        num_bins: builtins.int | None = ...,
+        continuous_factors: builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_continuous_factors", b"_continuous_factors", "_num_bins", b"_num_bins", "_num_train", b"_num_train", "batch_size", b"batch_size", "continuous_factors", b"continuous_factors", "num_bins", b"num_bins", "num_train", b"num_train"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_continuous_factors", b"_continuous_factors"]) -> typing.Literal["continuous_factors"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_bins", b"_num_bins"]) -> typing.Literal["num_bins"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_num_train", b"_num_train"]) -> typing.Literal["num_train"] | None: ...
+
+global___ModularityUbisoft = ModularityUbisoft
 
 @typing.final
 class Score(google.protobuf.message.Message):
