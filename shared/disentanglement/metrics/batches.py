@@ -35,7 +35,7 @@ def draw_batches(
 
     A fixed factor has its first value at every point of the batch.
     """
-    space = _uniform_space(source)
+    space = uniform_space(source)
     if space is None:
         return _batch_by_batch(source, num_batches, batch_size, rs, keep_one_fixed)
     beside = sorted(set(range(len(space.sizes))) - set(space.latent))
@@ -51,11 +51,11 @@ def draw_batches(
     return Batches(space.row_of(all_NA), np.ascontiguousarray(value_NC[:, :num_latent]), drawn.choice_M)
 
 
-def _uniform_space(source: FactorSource) -> FactorSpace | None:
+def uniform_space(source: FactorSource) -> FactorSpace | None:
     """The factors of a source that draws them one after the other, uniformly, and then those that are not scored."""
     match source:
         case GridRepresentation() | SharedRepresentation():
-            return _uniform_space(source.data)
+            return uniform_space(source.data)
         case FactorGrid():
             names = tuple(f"factor {i}" for i in range(len(source.factor_sizes)))
             return FactorSpace(names, source.factor_sizes, tuple(range(len(names))))
