@@ -84,14 +84,14 @@ class TrainingFailed(DisentanglementError):
 
 
 class NonFiniteLoss(TrainingFailed):
-    """The loss became NaN or infinite; the message has the step."""
+    """A loss became NaN or infinite; the message has the step, and whose loss and which of its terms it was."""
 
-    def __init__(self, step: int) -> None:
-        self.step = step
-        super().__init__(f"the loss is not finite at step {step}; lower the learning rate or the strength")
+    def __init__(self, step: int, what: str = "the loss") -> None:
+        self.step, self.what = step, what
+        super().__init__(f"{what} is not finite at step {step}; lower the learning rate or the strength")
 
-    def __reduce__(self) -> tuple[type[NonFiniteLoss], tuple[int]]:
-        return (NonFiniteLoss, (self.step,))
+    def __reduce__(self) -> tuple[type[NonFiniteLoss], tuple[int, str]]:
+        return (NonFiniteLoss, (self.step, self.what))
 
 
 class DeviceUnusable(DisentanglementError):

@@ -132,7 +132,7 @@ async def aborting(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator
 
 
 def _metadata(error: DisentanglementError) -> dict[str, str]:
-    return {"step": str(error.step)} if isinstance(error, errors.NonFiniteLoss) else {}
+    return {"step": str(error.step), "what": error.what} if isinstance(error, errors.NonFiniteLoss) else {}
 
 
 def _retry_info(error: errors.ResourceExhausted) -> RetryInfo:
@@ -200,7 +200,7 @@ AnyDetail = TypeVar("AnyDetail", bound=Message)
 
 def _non_finite_loss(info: ErrorInfo) -> errors.NonFiniteLoss:
     step = info.metadata.get("step", "")
-    return errors.NonFiniteLoss(int(step) if step.isdecimal() else 0)
+    return errors.NonFiniteLoss(int(step) if step.isdecimal() else 0, info.metadata.get("what", "the loss"))
 
 
 def _details(metadata: Iterable[tuple[str, str | bytes]]) -> list[AnyMessage]:

@@ -60,7 +60,7 @@ def error_to_plain(error: DisentanglementError) -> dict[str, Any]:
         case SpecError():
             plain["violations"] = [[v.field, v.wanted, v.given] for v in error.violations]
         case NonFiniteLoss():
-            plain["step"] = error.step
+            plain |= {"step": error.step, "what": error.what}
         case ResourceExhausted():
             plain["retry_after_s"] = error.retry_after_s
     return plain
@@ -72,7 +72,7 @@ def error_from_plain(plain: dict[str, Any]) -> DisentanglementError:
         case "SpecError":
             return SpecError([Violation(*violation) for violation in plain["violations"]])
         case "NonFiniteLoss":
-            return NonFiniteLoss(plain["step"])
+            return NonFiniteLoss(plain["step"], plain["what"])
         case "ResourceExhausted":
             return ResourceExhausted(plain["message"], retry_after_s=plain["retry_after_s"])
         case name:

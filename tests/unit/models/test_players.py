@@ -100,6 +100,21 @@ def test_a_player_whose_loss_is_not_finite_stops_the_training(toy: TrainSpec, da
     with pytest.raises(NonFiniteLoss) as failure:
         training.read_terms()
     assert failure.value.step == 4
+    assert failure.value.what == "the toy's loss"  # and not the model's, which is three times p
+
+
+def test_a_loss_names_the_terms_that_are_not_finite_and_the_players_beside_it(
+    toy: TrainSpec, data: TrainingData
+) -> None:
+    training = Training(toy, data)
+    training.advance(1)
+    state = training.state()
+    state["weights.toy.a"].fill_(float("inf"))
+    training.restore(state)
+    training.advance(3)
+    with pytest.raises(NonFiniteLoss) as failure:
+        training.read_terms()
+    assert (failure.value.step, failure.value.what) == (2, "the model's loss (a) and the toy's loss")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])

@@ -65,7 +65,7 @@ def example_of(kind: type[DisentanglementError]) -> DisentanglementError:
     if issubclass(kind, SpecError):
         return kind([Violation("objective.beta_vae.beta", "greater than or equal to 0", "-1.0")])
     if issubclass(kind, errors.NonFiniteLoss):
-        return kind(17)
+        return kind(17, "the discriminator's loss")
     if issubclass(kind, errors.ResourceExhausted):
         return kind("the queue is full", retry_after_s=2.5)
     return kind("what happened")

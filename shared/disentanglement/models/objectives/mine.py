@@ -100,7 +100,11 @@ class S2MineVae:
 
     @classmethod
     def of(cls, spec: TrainSpec, sizes: tuple[int, ...]) -> S2MineVae:
-        """The objective that a spec names, for labels of these sizes. Raises `NotBuiltYet` for plugins."""
+        """The objective that a spec names, for labels of these sizes.
+
+        Raises:
+            SpecError: the reconstruction loss is a plugin that is missing, was edited, or can't be made.
+        """
         _, parameters = spec.objective.selected
         assert isinstance(parameters, S2MineVaeSpec)
         return cls(parameters, len(sizes), spec.architecture.num_latent, reconstruction_loss(spec.reconstruction))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,8 @@ from disentanglement.errors import NonFiniteLoss
 from disentanglement.models.objectives.protocol import Terms
 
 NEVER = 2**62
+DERIVED = ("elbo",)
+"""Reported terms that are made of others, which are named themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +32,34 @@ class MeanTerms:
 
 
 class TermsMeter:
-    """Sums of terms on the device, and the first step where the loss or a player's was not finite.
+    """Sums of terms on the device, and of each loss and term the first step where it was not finite.
 
     It changes its tensors in place, so that a recorded iteration finds them where they were.
     """
 
-    def __init__(self, num_latent: int, device: torch.device) -> None:
+    def __init__(self, num_latent: int, device: torch.device, players: Sequence[str] = ()) -> None:
+        """`players` are the names of those whose losses are watched, in their order."""
         self._num_latent = num_latent
+        self._players = tuple(players)
         self._names: tuple[str, ...] | None = None
         self._sums = torch.zeros(0, dtype=torch.float64, device=device)
         self._count = torch.zeros((), dtype=torch.float64, device=device)
-        self._first_bad = torch.full((), NEVER, dtype=torch.int64, device=device)
+        self._first_bad = torch.full((0,), NEVER, dtype=torch.int64, device=device)
 
     def add(self, terms: Terms, step: Tensor) -> None:
         """Without waiting for the device."""
         self.expect(terms)
         self._sums += vector(terms)
         self._count += 1
-        torch.minimum(self._first_bad, bad_step(terms, step), out=self._first_bad)
+        torch.minimum(self._first_bad, bad_steps(terms, step), out=self._first_bad)
 
     def read(self, step: int) -> MeanTerms:
-        """Waits for the device once and starts again. Raises `NonFiniteLoss` with the first bad step."""
-        *sums, count, first_bad = torch.cat([self._sums, self._count[None], self._first_bad.double()[None]]).tolist()
+        """Waits for the device once and starts again. Raises `NonFiniteLoss`: the first bad step, and whose it was."""
+        numbers = torch.cat([self._first_bad.double(), self._sums, self._count[None]]).tolist()
+        first_bad, (*sums, count) = numbers[: len(self._first_bad)], numbers[len(self._first_bad) :]
         if not count:
             raise ValueError("no step since the last read")
-        if first_bad < NEVER:
-            raise NonFiniteLoss(int(first_bad))
+        self._check_finite(first_bad)
         self._sums.zero_()
         self._count.zero_()
         loss, *scalars = (total / count for total in sums[: -self._num_latent])
@@ -68,6 +72,7 @@ class TermsMeter:
         if self._names is None:
             self._names = tuple(terms.reported)
             self._sums = torch.zeros_like(vector(terms))
+            self._first_bad = self._first_bad.new_full((len(watched(terms)),), NEVER)
 
     def tensors(self) -> dict[str, Tensor]:
         """What it changes in place, once it knows what to expect."""
@@ -78,6 +83,18 @@ class TermsMeter:
         self._sums.zero_()
         self._count.zero_()
         self._first_bad.fill_(NEVER)
+
+    def _check_finite(self, first_bad: Sequence[float]) -> None:
+        """A term alone is no failure: it may have no part in the loss."""
+        names = self._names or ()
+        of_loss, of_terms, of_players = first_bad[0], first_bad[1 : 1 + len(names)], first_bad[1 + len(names) :]
+        first = min([of_loss, *of_players])
+        if first >= NEVER:
+            return
+        terms = [name for name, step in zip(names, of_terms, strict=True) if step <= first and name not in DERIVED]
+        bad = [f"the model's loss ({', '.join(terms)})" if terms else "the model's loss"] if of_loss == first else []
+        bad += [f"the {name}'s loss" for name, step in zip(self._players, of_players, strict=True) if step == first]
+        raise NonFiniteLoss(int(first), " and ".join(bad))
 
 
 def vector(terms: Terms) -> Tensor:
@@ -91,9 +108,12 @@ def pieces(terms: Terms) -> list[Tensor]:
     return [*(value.detach().view(1) for value in scalars), terms.kl_Z.detach()]
 
 
-def bad_step(terms: Terms, step: Tensor) -> Tensor:
-    """`step` where a loss is not finite, else `NEVER`."""
-    finite = terms.loss.detach().isfinite()
-    for of_player in terms.player_losses:
-        finite = finite & of_player.detach().isfinite()
-    return step.masked_fill(finite, NEVER)
+def watched(terms: Terms) -> list[Tensor]:
+    """The loss, the reported terms and the players' losses: scalars on the device."""
+    return [value.detach().view(()) for value in (terms.loss, *terms.reported.values(), *terms.player_losses)]
+
+
+def bad_steps(terms: Terms, step: Tensor) -> Tensor:
+    """For each of `watched` the `step` where it is not finite, else `NEVER`; int64 `[1 + reported + players]`."""
+    finite = torch.stack(watched(terms)).isfinite()
+    return step.expand(finite.shape).masked_fill(finite, NEVER)

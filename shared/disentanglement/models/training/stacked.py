@@ -32,7 +32,7 @@ from disentanglement.models.training.captured import (
     step_size,
 )
 from disentanglement.models.training.device_adam import DeviceAdam
-from disentanglement.models.training.meter import NEVER, pieces
+from disentanglement.models.training.meter import NEVER, pieces, watched
 from disentanglement.models.training.training import Training
 from disentanglement.models.training.windows import Windows, WindowStreams
 from disentanglement.specs.networks import OptimizerSpec
@@ -75,7 +75,8 @@ class StackedTraining:
         self._steps_per_iteration_K = torch.tensor(counted, device=device)
         self._sums: Tensor | None = None
         self._counts_K = joined([member.meter.tensors()["count"] for member in members])
-        self._first_bad_K = joined([member.meter.tensors()["first_bad"] for member in members])
+        self._first_bad = torch.zeros(0, dtype=torch.int64, device=device)
+        self._owners = torch.zeros(0, dtype=torch.int64, device=device)
         self._iterations = CapturedIterations(self._iterate, windows, graph)
 
     def is_at(self, members: Sequence[Training]) -> bool:
@@ -151,11 +152,14 @@ class StackedTraining:
             for member, own in zip(self._members, terms, strict=True):
                 member.meter.expect(own)
             self._sums = in_a_row([member.meter.tensors()["sums"] for member in self._members])
+            first_bad = [member.meter.tensors()["first_bad"] for member in self._members]
+            self._first_bad = in_a_row(first_bad)
+            self._owners = torch.cat([torch.full_like(of_one, k) for k, of_one in enumerate(first_bad)])
         self._sums += torch.cat([piece for own in terms for piece in pieces(own)]).double()
         self._counts_K += 1
-        finite_K = torch.stack([whole_loss(own) for own in terms]).isfinite()
-        bad_K = self._steps_K.masked_fill(finite_K, NEVER)
-        torch.minimum(self._first_bad_K, bad_K, out=self._first_bad_K)
+        finite = torch.stack([value for own in terms for value in watched(own)]).isfinite()
+        bad = self._steps_K[self._owners].masked_fill(finite, NEVER)
+        torch.minimum(self._first_bad, bad, out=self._first_bad)
         self._steps_K += self._steps_per_iteration_K
 
     def _of_all(self, kind: Hashable, numbers: Callable[[int, int], Tensor]) -> Tensor:
@@ -174,14 +178,6 @@ def objective_of(member: Training) -> Unsupervised:
     """Of a member, which can be no other."""
     assert isinstance(member.objective, Unsupervised), "asked for before"
     return member.objective
-
-
-def whole_loss(terms: Terms) -> Tensor:
-    """A number that is finite if the loss and those of the players are."""
-    loss = terms.loss.detach()
-    for of_player in terms.player_losses:
-        loss = loss + 0 * of_player.detach()
-    return loss
 
 
 def stacks_of(members: Sequence[Training]) -> Iterable[Stack]:

@@ -61,7 +61,8 @@ class Training:
         self.optimizers = [self._optimizer(networks.variables(), self.objective.variables, spec=spec.optimizer)]
         self.optimizers += [self._optimizer(p.variables, spec=p.optimizer) for p in self.objective.players]
         self.device_step = torch.zeros((), dtype=torch.int64, device=data.device)
-        self.meter = TermsMeter(spec.architecture.num_latent, data.device)
+        players = [player.name for player in self.objective.players]
+        self.meter = TermsMeter(spec.architecture.num_latent, data.device, players)
         self._streams = self.make_streams(evaluation=False)
         self._batches = batches_of(spec, data, truth, self._streams, evaluation=False)
         self.networks = Networks(networks, self._weights, ops_for(spec.precision, data.device))
@@ -123,7 +124,8 @@ class Training:
         num_batches = num_evaluation_batches(self.spec)
         streams = self.make_streams(evaluation=True)
         batches = batches_of(self.spec, self.data, self.truth, streams, evaluation=num_batches > 0)
-        meter = TermsMeter(self.spec.architecture.num_latent, self.data.device)
+        players = [player.name for player in self.objective.players]
+        meter = TermsMeter(self.spec.architecture.num_latent, self.data.device, players)
         with torch.no_grad(), precision_switches(self.spec.precision):
             for iteration in range(max(num_batches, 1)):
                 terms = self.objective.loss(

@@ -144,6 +144,7 @@ def test_a_recorded_loss_that_is_not_finite_is_reported_with_its_step(spec: Trai
     with pytest.raises(NonFiniteLoss) as failure:
         training.read_terms()
     assert failure.value.step == WARM_UPS + 3
+    assert "the model's loss" in failure.value.what
 
 
 def test_after_the_warm_up_an_iteration_is_one_replay(spec: TrainSpec, data: TrainingData) -> None:

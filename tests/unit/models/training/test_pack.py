@@ -25,8 +25,8 @@ from disentanglement.models.networks.ops import Ops
 from disentanglement.models.networks.stacked_ops import GROUPED, MATMUL
 from disentanglement.models.networks.weights import tensors_from_bytes, tensors_to_bytes
 from disentanglement.models.objectives.protocol import Terms
+from disentanglement.models.training.meter import NEVER, bad_steps
 from disentanglement.models.training.pack import Pack, Way, way_for, what_is_shared
-from disentanglement.models.training.stacked import whole_loss
 from disentanglement.models.training.training import Training
 from disentanglement.specs import TrainSpec
 
@@ -191,6 +191,27 @@ def test_a_member_that_blows_up_fails_alone_and_the_others_keep_their_bits(
         assert equal(beside_the_wild.state(), beside_the_tame.state())
 
 
+@pytest.mark.parametrize("way", ["in_turn", "stacked"])
+def test_a_member_of_a_pack_says_whose_loss_and_which_term_is_not_finite(
+    way: Way, spec: TrainSpec, data: TrainingData
+) -> None:
+    members = trainings(specs_of(spec, [SIX[0], *(own for own in SIX if "factor_vae" in own["objective"])]), data)
+    pack = Pack(members, way)
+    pack.advance(2)
+    members[0].weights()["encoder.log_var.bias"].fill_(200.0)  # its exponential overflows, and the KL with it
+    of_discriminator = members[1].objective.players[0].variables[-1].name
+    members[1].optimizers[1].weights[-1].detach().fill_(float("nan"))
+    pack.advance(3)
+    with pytest.raises(NonFiniteLoss) as of_vae:
+        members[0].read_terms()
+    assert "kl_loss" in of_vae.value.what
+    assert "discriminator" not in of_vae.value.what
+    with pytest.raises(NonFiniteLoss) as of_player:
+        members[1].read_terms()
+    assert of_discriminator.startswith("discriminator.")
+    assert of_player.value.what == "the model's loss (regularizer) and the discriminator's loss"
+
+
 def test_a_pack_is_formed_anew_half_way_from_checkpoints_of_others(spec: TrainSpec, data: TrainingData) -> None:
     specs = specs_of(spec, [SIX[0], SIX[2], SIX[4]])
     whole = trainings(specs, data)
@@ -286,13 +307,13 @@ def test_on_a_gpu_a_recorded_stack_equals_the_members_alone(
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
 def test_a_players_loss_that_is_not_finite_counts_too(wrong: float) -> None:
-    fine = Terms(torch.tensor(2.0), {}, torch.zeros(3), (torch.tensor(1.0),))
-    assert whole_loss(fine).isfinite()
-    for terms in (
-        Terms(torch.tensor(2.0), {}, torch.zeros(3), (torch.tensor(1.0), torch.tensor(wrong))),
-        Terms(torch.tensor(wrong), {}, torch.zeros(3), (torch.tensor(1.0),)),
-    ):
-        assert not whole_loss(terms).isfinite()
+    for loss, of_players, bad in [
+        (2.0, (1.0, wrong), [NEVER, NEVER, 7]),
+        (wrong, (1.0, 2.0), [7, NEVER, NEVER]),
+        (2.0, (1.0, 3.0), [NEVER] * 3),
+    ]:
+        terms = Terms(torch.tensor(loss), {}, torch.zeros(3), tuple(map(torch.tensor, of_players)))
+        assert bad_steps(terms, torch.tensor(7)).tolist() == bad
 
 
 def test_every_device_has_its_way() -> None:

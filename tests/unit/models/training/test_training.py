@@ -139,6 +139,7 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_step(spec: TrainSpec, da
     with pytest.raises(NonFiniteLoss) as failure:
         training.read_terms()
     assert failure.value.step == 2
+    assert "the model's loss (reconstruction_loss) is not finite at step 2" in str(failure.value)
 
 
 def test_training_learns_to_reconstruct(spec: TrainSpec) -> None:
