@@ -3,6 +3,7 @@
 from disentanglement.metrics.arrays import Points
 from disentanglement.metrics.catalog import METRICS, evaluate_metric
 from disentanglement.metrics.dci import dci
+from disentanglement.metrics.engine import evaluate_metrics
 from disentanglement.metrics.factor_vae_score import factor_vae_score
 from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.mig import mig
@@ -18,6 +19,7 @@ __all__ = [
     "Representation",
     "dci",
     "evaluate_metric",
+    "evaluate_metrics",
     "factor_vae_score",
     "mig",
     "sap_score_continuous",

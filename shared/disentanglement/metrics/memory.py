@@ -78,19 +78,21 @@ def _remember(key: Any, result: Any, owners: list[NDArray[Any]]) -> None:
 
 def _place(array: NDArray[Any]) -> tuple[Any, ...] | None:
     """Which elements of which memory, None where somebody could change them."""
-    if any(not isinstance(part, np.ndarray) or part.flags.writeable for part in _bases(array)):
+    parts = list(_bases(array))
+    if any(not isinstance(part, np.ndarray) or part.flags.writeable for part in parts):
         return None
     layout = array.__array_interface__
-    return id(_owner(array)), layout["data"][0], array.shape, array.strides, array.dtype.str
+    return id(parts[-1]), layout["data"][0], array.shape, array.strides, array.dtype.str
 
 
 def _owner(array: NDArray[Any]) -> NDArray[Any]:
-    *_, owner = _bases(array)
+    owner: NDArray[Any] = list(_bases(array))[-1]
     return owner
 
 
-def _bases(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    part: Any = array
+def _bases(array: Any) -> Iterator[Any]:
+    """The array, what it is a view of, and so on."""
+    part = array
     while part is not None:
         yield part
         part = part.base if isinstance(part, np.ndarray) else None

@@ -8,8 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from disentanglement.errors import MetricUndefined, SpecError
-from disentanglement.metrics.arrays import Points, as_codes, as_factors, check_paired, check_same_columns
-from disentanglement.metrics.sampling import FactorGrid
+from disentanglement.metrics.arrays import (
+    Codes,
+    Factors,
+    Points,
+    as_codes,
+    as_factors,
+    check_paired,
+    check_same_columns,
+)
+from disentanglement.metrics.memory import computed_once, frozen
+from disentanglement.metrics.representations import FactorGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,22 @@ class OwnArrays:
         num_train = len(self.given) * 2 // 3
         if num_train < 1:
             raise SpecError.of("codes.shape", "2 rows or more, as a third is held out", len(self.given))
-        shuffled = np.random.default_rng(seed).permutation(len(self.given))
-        return self.given.rows(shuffled[:num_train]), self.given.rows(shuffled[num_train:])
+        return _split(self.given.codes_ND, self.given.factors_NK, num_train, seed)
+
+    def shared(self) -> OwnArrays:
+        """Copies that nobody can write to, so that what several metrics compute of them is computed once."""
+        return OwnArrays(_copy(self.given), None if self.test is None else _copy(self.test))
+
+
+@computed_once
+def _split(codes_ND: Codes, factors_NK: Factors, num_train: int, seed: int) -> tuple[Points, Points]:
+    """So many points at random, and the others."""
+    points, shuffled = Points(codes_ND, factors_NK), np.random.default_rng(seed).permutation(len(codes_ND))
+    return frozen(points.rows(shuffled[:num_train])), frozen(points.rows(shuffled[num_train:]))
+
+
+def _copy(points: Points) -> Points:
+    return frozen(Points(points.codes_ND.copy(), points.factors_NK.copy()))
 
 
 def _points(codes: ArrayLike, factors: ArrayLike, prefix: str) -> Points:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from numpy.typing import ArrayLike
 from pydantic import ValidationError
 
-from disentanglement.errors import DisentanglementError, SpecError
+from disentanglement.errors import DisentanglementError, Interrupted, SpecError
 from disentanglement.metrics.catalog import METRICS, find_metric
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, part_of, silent
@@ -39,7 +39,7 @@ def score_arrays(
     whose shape or dtype cannot be right.
     """
     specs = read_metrics(metrics)
-    arrays = OwnArrays.read(codes, factors, test_codes, test_factors)
+    arrays = OwnArrays.read(codes, factors, test_codes, test_factors).shared()
     outcomes: dict[str, Outcome] = {}
     for position, (word, spec) in enumerate(specs.items()):
         part = part_of(progress, position / len(specs), (position + 1) / len(specs))
@@ -71,5 +71,7 @@ def _outcome(spec: MetricSpec, arrays: OwnArrays, seed: int, progress: Progress)
     _, parameters = spec.selected
     try:
         return find_metric(spec).score(parameters, arrays, seed, progress).scores()
+    except Interrupted:
+        raise
     except DisentanglementError as error:
         return error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +12,16 @@ from disentanglement.metrics.catalog import evaluate_metric, find_metric
 from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress as Share
-from disentanglement.metrics.sampling import GridRepresentation
-from disentanglement.specs import EvaluateSpec, PostprocessSpec, RepresentationSpec, StepKey, TrainSpec, parse_spec
+from disentanglement.metrics.sampling import GridRepresentation, Samples, SharedRepresentation
+from disentanglement.specs import (
+    EvaluateSpec,
+    PostprocessSpec,
+    RepresentationSpec,
+    StepKey,
+    TrainSpec,
+    canonical_json,
+    parse_spec,
+)
 from disentanglement.specs.plugins import check_runnable
 from disentanglement.steps.context import StepContext
 from disentanglement.steps.messages import StepResult
@@ -74,8 +84,16 @@ def _score_model(spec: EvaluateSpec, extracted: Manifest, context: StepContext) 
     factors = open_factors(context.store, dataset.name, dataset.digest)
     chosen = parse_spec(PostprocessSpec, extracted.spec).representation
     representation = GridRepresentation(factors, *_tables(chosen, codes, spec.random_seed))
-    result = evaluate_metric(spec.metric, representation, spec.random_seed, progress=_reporter(spec, context))
+    samples = _samples_of(canonical_json(chosen.model_dump(mode="json")), codes.content_digest, dataset.digest)
+    shared = SharedRepresentation(representation, samples)
+    result = evaluate_metric(spec.metric, shared, spec.random_seed, progress=_reporter(spec, context))
     return result, codes
+
+
+@lru_cache(maxsize=1)
+def _samples_of(representation: str, codes_digest: str, data_digest: str) -> Samples:
+    """What this process has drawn of a representation, for the next metric of the same one."""
+    return Samples()
 
 
 def _tables(

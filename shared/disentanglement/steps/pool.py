@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from disentanglement.errors import ResourceExhausted, Unavailable, WorkerDied
-from disentanglement.specs import THREADS_PER_STEP
+from disentanglement.specs import THREADS_PER_STEP, StepKey
 from disentanglement.steps.messages import StepResult, error_from_plain, item_to_plain, line
 from disentanglement.steps.progress import Progress, Report, silent
 from disentanglement.studies.pending import WorkItem
@@ -34,7 +34,8 @@ class WorkerPool:
         self._env = {**env, **ONE_THREAD}
         self._queue_limit = queue_limit
         self._free = asyncio.Semaphore(size)
-        self._idle: list[asyncio.subprocess.Process] = []
+        self._idle: dict[asyncio.subprocess.Process, tuple[StepKey, ...]] = {}
+        """With the steps before the one that each computed last: it may have read what the next one needs."""
 
     def check_room(self, accepted: int) -> None:
         """Raises `ResourceExhausted` where `accepted` steps fill workers and queue already."""
@@ -66,12 +67,12 @@ class WorkerPool:
 
     async def close(self) -> None:
         """Ends idle workers; call it when no item runs any more."""
-        idle, self._idle = self._idle, []
+        idle, self._idle = self._idle, {}
         for process in idle:
             await _end(process)
 
     async def _run_in_worker(self, item: WorkItem, report: Report, recompute: bool, grace_s: float) -> StepResult:
-        process = await self._worker()
+        process = await self._worker(item)
         try:
             _send(process, {"run": item_to_plain(item), "recompute": recompute})
             answer = await _answer(process, report)
@@ -81,14 +82,15 @@ class WorkerPool:
         if answer is None:
             code = await process.wait()
             raise WorkerDied(f"the worker process died with exit code {code} while running {item.step} {item.key}")
-        self._idle.append(process)
+        self._idle[process] = item.upstream
         if "error" in answer:
             raise error_from_plain(answer["error"])
         return StepResult(**answer["result"])
 
-    async def _worker(self) -> asyncio.subprocess.Process:
-        while self._idle:
-            process = self._idle.pop()
+    async def _worker(self, item: WorkItem) -> asyncio.subprocess.Process:
+        """One that has just scored the same representation, if one is free."""
+        for process in sorted(self._idle, key=lambda process: self._idle[process] != item.upstream):
+            del self._idle[process]
             if process.returncode is None:
                 return process
         try:
