@@ -7,7 +7,6 @@ classifier for factors that are classes, a squared correlation for factors that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import RandomState
@@ -23,14 +22,12 @@ from disentanglement.metrics.arrays import (
     check_usable,
     gap_to_second,
 )
+from disentanglement.metrics.code_classifiers import FactorClasses, fit_lines, predict
 from disentanglement.metrics.metric import Metric, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, silent
 from disentanglement.metrics.sampling import Representation, sample_points
 from disentanglement.specs.metrics import SapScore
-
-if TYPE_CHECKING:
-    from sklearn.svm import LinearSVC
 
 SMALLEST_VARIANCE = 1e-12
 """A code that varies less is taken as constant: it predicts nothing."""
@@ -51,41 +48,29 @@ class SapResult:
 def sap_score_discrete(train: Points, test: Points, *, progress: Progress = silent) -> SapResult:
     """Test accuracy of a linear support vector machine on one code at a time.
 
-    Repeats exactly: the solver of a single feature is not random. Raises MetricUndefined for a single code
-    and for a factor of a single value.
+    Accuracies are those of the reference's `LinearSVC`, but where a code never changes: there classes of equal size
+    tie, rounding decides among them in the reference, and here the lowest value wins. Raises MetricUndefined for a
+    single code and for a factor of a single value.
     """
     _check(train.codes_ND, train.factors_NK)
     check_usable(test.codes_ND, test.factors_NK, prefix="test_")
     check_same_columns(train, test)
-    prediction_DK = np.empty((train.codes_ND.shape[1], train.factors_NK.shape[1]))
-    for done, (code, factor) in enumerate(np.ndindex(prediction_DK.shape), start=1):
-        prediction_DK[code, factor] = _accuracy(train, test, code, factor)
-        progress(done / prediction_DK.size)
+    prediction_DK = accuracies(train, test, progress=progress)
     return SapResult(gap_to_second(prediction_DK), prediction_DK)
 
 
-def _accuracy(train: Points, test: Points, code: int, factor: int) -> float:
-    classifier = linear_classifier().fit(train.codes_ND[:, [code]], train.factors_NK[:, factor])
-    return float(np.mean(classifier.predict(test.codes_ND[:, [code]]) == test.factors_NK[:, factor]))
+def accuracies(train: Points, test: Points, *, progress: Progress = silent) -> NDArray[np.float64]:
+    """How often one code alone [D, K] tells the value of a factor at test points; all are taken as checked.
 
-
-def linear_classifier() -> LinearSVC:
-    """The reference's: balanced classes, C = 0.01, scikit-learn's defaults otherwise, here written out."""
-    from sklearn.svm import LinearSVC  # seconds to import: only who scores pays for it
-
-    return LinearSVC(
-        C=0.01,
-        class_weight="balanced",
-        penalty="l2",
-        loss="squared_hinge",
-        dual=False,  # what "auto" chooses for one feature
-        tol=1e-4,
-        multi_class="ovr",
-        fit_intercept=True,
-        intercept_scaling=1.0,
-        max_iter=1000,
-        random_state=0,  # unused by the primal solver; None would still advance NumPy's global generator
-    )
+    A value that only test points have is never told.
+    """
+    classes = FactorClasses.of(train.factors_NK)
+    accuracy_DK = np.empty((train.codes_ND.shape[1], train.factors_NK.shape[1]))
+    for code, (train_N, test_M) in enumerate(zip(train.codes_ND.T, test.codes_ND.T, strict=True)):
+        predicted_MK = predict(fit_lines(train_N, classes), classes, test_M)
+        accuracy_DK[code] = (predicted_MK == test.factors_NK).mean(axis=0)
+        progress((code + 1) / len(accuracy_DK))
+    return accuracy_DK
 
 
 def sap_score_continuous(codes_ND: Codes, factors_NK: Factors) -> SapResult:
