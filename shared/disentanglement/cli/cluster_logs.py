@@ -45,11 +45,13 @@ class ShownLog:
 
 
 def pods_of(cluster: Cluster, study: str, *, model: int | None, step: str | None) -> list[WorkerPod]:
-    """The newest pod of each step of a model, or the newest pods that run."""
+    """The newest pod of each step of a model; or the newest pods that run or, where none does, that there are."""
     from disentanglement.cluster.inspection import worker_pods
 
     where = cluster.where(study)
     pods = worker_pods(cluster.api, where, model=model, fields="" if model is not None else "status.phase=Running")
+    if not pods and model is None:
+        pods = worker_pods(cluster.api, where)
     chosen = [pod for pod in pods if step in (None, pod.step)]
     return list({pod.step: pod for pod in chosen}.values()) if model is not None else chosen[-MOST_PODS:]
 

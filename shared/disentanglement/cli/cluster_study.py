@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FIELD_MANAGER = "disentangle"
 LOOK_EVERY_S = 2.0
+ANSWER_EVERY_S, ANSWER_LOOKS = 0.25, 12
+"""For an answer of the controller: three seconds at most, and what the calls take."""
 LATELY_S = 600.0
 FINAL_PHASES = ("Succeeded", "Failed", "Invalid")
 EDITOR_ROLE = "disentanglement-study-editor"
@@ -69,6 +71,15 @@ class Cluster:
         metadata = {"namespace": self.namespace, **item["metadata"]}
         with self._understood():
             return self.api.apply(STUDIES, {**item, "metadata": metadata})
+
+    def answered(self, study: Object) -> Object:
+        """A submitted study once the controller has looked at it, or as it is where that takes longer than we wait."""
+        for _ in range(ANSWER_LOOKS):
+            if is_observed(study):
+                break
+            self.sleep(ANSWER_EVERY_S)
+            study = self.study(study["metadata"]["name"])
+        return study
 
     def study(self, name: str) -> Object:
         """The resource.
@@ -151,11 +162,15 @@ def connect(context: str | None, namespace: str | None) -> Cluster:
     return Cluster(api, namespace or own)
 
 
+def is_observed(study: Object) -> bool:
+    """Whether the controller has looked at the present spec."""
+    status = study.get("status") or {}
+    return int(status.get("observedGeneration") or 0) >= int(study["metadata"].get("generation") or 0)
+
+
 def is_final(study: Object) -> bool:
     """Whether nothing more happens unless somebody asks: the phase is final, and of the present spec."""
-    status = study.get("status") or {}
-    is_present = int(status.get("observedGeneration") or 0) >= int(study["metadata"].get("generation") or 0)
-    return is_present and status.get("phase") in FINAL_PHASES
+    return is_observed(study) and phase_of(study) in FINAL_PHASES
 
 
 def phase_of(study: Object) -> str:
@@ -192,21 +207,24 @@ class Pace:
 
 def state_of(study: Object, pace: Pace, now: datetime | None = None) -> StudyState:
     """A study as it is shown."""
+    from disentanglement.cluster.conditions import counted
+
     counts, status = counts_of(study), study.get("status") or {}
     total = counts["total"]
     settled = counts["trained"] + counts["evaluated"] + 2 * counts["failed"]
     fraction = min(1.0, settled / (2 * total)) if total else 0.0
     age_s = max(0.0, ((now or datetime.now(UTC)) - _created(study)).total_seconds())
-    running = int(status.get("running") or 0)
+    pods = counted(int(status.get("running") or 0), "pod runs", "pods run")
+    is_done = is_final(study) and phase_of(study) != "Invalid"
     return StudyState(
         counts={
             "train": Count(total, counts["trained"], counts["failed"]),
             "evaluate": Count(total, counts["evaluated"], 0),
         },
-        fraction=1.0 if is_final(study) else fraction,
+        fraction=1.0 if is_done else fraction,
         eta_s=None if is_final(study) else pace.eta_s(fraction, age_s),
         elapsed_s=age_s,
-        running=(Running(f"{phase_of(study)}, {running} pods run", None),),
+        running=(Running(f"{phase_of(study)}, {pods}", None),),
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from disentanglement.cli.settings import Place
 from disentanglement.cli.study_view import Count, Running, StudyState
+from disentanglement.cluster.names import store_name
 from disentanglement.errors import ArtifactNotFound, Interrupted, SpecError
 
 if TYPE_CHECKING:
@@ -118,11 +119,19 @@ def count(place: Place, study: StudySpec) -> dict[str, int]:
 
 
 def find(place: Place, name: str) -> LocalStudy:
-    """A study that was submitted before; `ArtifactNotFound` where there is none."""
+    """A study that was submitted before.
+
+    Raises:
+        ArtifactNotFound: there is none; with where it was looked for, and where else it may be.
+    """
     from disentanglement.studies.records import load_plan, load_study
 
     store = place.open()
-    record = load_study(store, place.project, name)
+    try:
+        record = load_study(store, place.project, name)
+    except ArtifactNotFound as error:
+        other = "studies in a Kubernetes cluster: --cluster; those of an aggregator: --server HOST:PORT"
+        raise ArtifactNotFound(f"{error} in the store {place.store_url} ({other})") from None
     return LocalStudy(place, store, name, load_plan(store, record.plan))
 
 
@@ -147,6 +156,11 @@ def read_file(path: Path) -> StudySpec:
         return parse_yaml(StudySpec, data.decode())
     except UnicodeDecodeError as error:
         raise SpecError.of("document", "text in UTF-8", f"byte {error.object[error.start]:#04x}") from error
+
+
+def name_of(study: str) -> str:
+    """The name in a study file, or a study's own; as a cluster writes it (`quick-start`), it is `quick_start`."""
+    return read_file(Path(study)).name if is_file(study) else store_name(study)
 
 
 def is_file(text: str) -> bool:

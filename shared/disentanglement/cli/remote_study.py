@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from disentanglement.cli.running_steps import RunningSteps
 from disentanglement.cli.study_view import Count, StudyState, StudyView
-from disentanglement.errors import ArtifactNotFound, SpecError
+from disentanglement.errors import ArtifactNotFound, SpecError, Unauthenticated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,7 @@ class Server:
 
         Raises:
             SpecError: the extra `client` is not installed, or a token would be sent to another host in clear.
+            Unauthenticated: with how to give a token.
         """
         try:
             from disentanglement.rpc.client import Client
@@ -48,15 +49,19 @@ class Server:
         except ImportError as error:
             wanted = "the extra `client`: pip install 'disentanglement[client]'"
             raise SpecError.of("--server", wanted, f"an installation without {error.name}") from error
-        with Client(
-            self.address,
-            self.token,
-            project=self.project,
-            patience_s=patience_s,
-            tls_ca=authority(self.tls_ca),
-            insecure=is_insecure_allowed(os.environ),
-        ) as client:
-            yield client
+        try:
+            with Client(
+                self.address,
+                self.token,
+                project=self.project,
+                patience_s=patience_s,
+                tls_ca=authority(self.tls_ca),
+                insecure=is_insecure_allowed(os.environ),
+            ) as client:
+                yield client
+        except Unauthenticated as error:
+            given = "another token" if self.token else "a token"
+            raise Unauthenticated(f"{error}; give {given} by --token or DISENTANGLEMENT_TOKEN") from error
 
     def submit(self, study: StudySpec) -> RemoteView:
         """Begins a study, or lets it go on."""

@@ -125,7 +125,7 @@ def load(
     from disentanglement.cli.progress_bar import bar
     from disentanglement.results.tables import study_table
 
-    name = local_study.read_file(Path(study)).name if local_study.is_file(study) else study
+    name = local_study.name_of(study)
     if server is not None:
         return Server(server, token, project, tls_ca).table(name)
     found = local_study.find(Place.of(store, project), name)
@@ -156,7 +156,7 @@ def _reference(
     from disentanglement.cli.progress_bar import bar
     from disentanglement.results.aggregated import aggregated
 
-    name = local_study.read_file(Path(study)).name if local_study.is_file(study) else study
+    name = local_study.name_of(study)
     if server is not None:
         return Server(server, token, project, tls_ca).export(name, "reference_json")
     found = local_study.find(Place.of(store, project), name)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from disentanglement.cli import cluster_commands, cluster_study, published_studies
-from disentanglement.cli.cluster_commands import is_in_cluster
-from disentanglement.cli.console import print_json, say, saying_on_interrupt
-from disentanglement.cli.exit_codes import ExitCode
-from disentanglement.cli.local_study import is_file, read_file
+from disentanglement.cli import cluster_runs, local_runs, published_studies, remote_runs
+from disentanglement.cli.cluster_resources import resource
+from disentanglement.cli.cluster_runs import is_in_cluster
+from disentanglement.cli.cluster_study import connect
+from disentanglement.cli.console import print_json, say
+from disentanglement.cli.local_study import is_file
 from disentanglement.cli.options import (
     DEFAULT_PROJECT,
     ClusterOption,
@@ -35,22 +34,18 @@ from disentanglement.cli.published_studies import (
     NameOption,
     SeedsOption,
 )
-from disentanglement.cli.remote_study import EQUAL, Ended, Server, not_there, weights_of
-from disentanglement.cli.settings import Place, device_name
-from disentanglement.cli.study_view import StudyView, as_line
-from disentanglement.errors import ArtifactNotFound, Interrupted
+from disentanglement.cli.remote_study import Server
+from disentanglement.cli.settings import Place
+from disentanglement.cluster.names import store_name
+from disentanglement.errors import ArtifactNotFound
 
 if TYPE_CHECKING:
-    from disentanglement.cli.study_view import StudyState
-    from disentanglement.rpc.views import FailedStep
     from disentanglement.specs import StudySpec
-    from disentanglement.storage.failures import FailureRecord
 
 app = typer.Typer(no_args_is_help=True, help="Run a sweep of models, watch it, go on with it.")
 
 FILE_OR_ID = typer.Argument(metavar="FILE_OR_ID", help="A study file (YAML), or the name of a submitted study")
 FileOrId = Annotated[str, FILE_OR_ID]
-MOST_FAILURES = 20
 
 
 @app.command()
@@ -98,7 +93,7 @@ def run(
 
       disentangle study run unsupervised_study_v1 --models 42 --metrics mig,sap_score --set training_steps=1000
     """
-    variation: dict[str, Any] = {
+    variation = {
         "models": models,
         "datasets": datasets,
         "methods": methods,
@@ -107,34 +102,21 @@ def run(
         "set_": set_,
         "name": name,
     }
+    study = study if is_file(study) else store_name(study)
     if is_in_cluster(cluster, context, namespace):
-        item = cluster_commands.resource(study, variation, {})
-        cluster_commands.run(cluster_study.connect(context, namespace), item, as_json)
+        item = resource(study, variation, {})
+        cluster_runs.run(connect(context, namespace), item, as_json)
         return
     place = Place.of(store, project)
     spec = _asked_for(place, study, **variation)
     if check_only:
-        _check(place, spec or published_studies.source(study, place), as_json)
-        return
-    if server is not None:
-        _run_remote(Server(server, token, project, tls_ca), spec or study, as_json)
-        return
-    found = (
-        published_studies.go_on(place, study)
-        if spec is None
-        else published_studies.submit(place, spec, replace=replace)
-    )
-    on = [device_name(text.strip()) for text in devices.split(",")] if devices else []
-    same = study if all(value is None for value in variation.values()) else found.name
-    again = f"stopped, checkpoints are kept; go on with: disentangle study run {same}"
-    with saying_on_interrupt(again), _view(found.name) as view:
-        state = found.run(
-            workers=workers or (1 if on else os.cpu_count() or 1),
-            devices=on,
-            show=lambda state, important: view.show(state, important=important),
-            note=view.note,
-        )
-    _finish(found.name, state, found.ledger.failures(found.plan), as_json)
+        local_runs.check(place, spec or published_studies.source(study, place), as_json)
+    elif server is not None:
+        remote_runs.run(Server(server, token, project, tls_ca), spec or study, as_json)
+    else:
+        found = local_runs.begun(place, study, spec, replace=replace)
+        again = study if _is_whole(variation) else found.name
+        local_runs.run(found, local_runs.Workers.of(workers, devices), again=again, as_json=as_json)
 
 
 @app.command()
@@ -154,26 +136,12 @@ def status(
 
     Example: disentangle study status my_study --json
     """
-    from disentanglement.cli import local_study
-
     if is_in_cluster(cluster, context, namespace):
-        cluster_commands.status(cluster_study.connect(context, namespace), study, as_json)
-        return
-    if server is not None:
-        ended = Ended(Server(server, token, project, tls_ca).status(_name_of(study)))
-        if as_json:
-            print_json(ended.to_plain())
-        else:
-            typer.echo(f"{ended.view.study} is {ended.view.state}: {as_line(ended.state)}")
-            _show_failures(ended.view.study, ended.view.failures)
-        return
-    found = local_study.find(Place.of(store, project), _name_of(study))
-    state, failures = found.state(), found.ledger.failures(found.plan)
-    if as_json:
-        print_json(_plain(found.name, state, failures) | {"plan": found.plan.digest, "models": len(found.plan.models)})
-        return
-    typer.echo(f"{found.name}: {as_line(state)}")
-    _show_failures(found.name, failures)
+        cluster_runs.status(connect(context, namespace), study, as_json)
+    elif server is not None:
+        remote_runs.status(Server(server, token, project, tls_ca), study, as_json)
+    else:
+        local_runs.status(Place.of(store, project), study, as_json)
 
 
 @app.command()
@@ -193,18 +161,12 @@ def watch(
 
     Example: disentangle study watch my_study --server 127.0.0.1:50050
     """
-    from disentanglement.cli import local_study
-
     if is_in_cluster(cluster, context, namespace):
-        cluster_commands.watch(cluster_study.connect(context, namespace), study, as_json)
-        return
-    if server is not None:
-        _watch_remote(Server(server, token, project, tls_ca), _name_of(study), None, as_json)
-        return
-    found = local_study.find(Place.of(store, project), _name_of(study))
-    with _view(found.name) as view:
-        state = found.watch(lambda state, important: view.show(state, important=important))
-    _finish(found.name, state, found.ledger.failures(found.plan), as_json)
+        cluster_runs.watch(connect(context, namespace), study, as_json)
+    elif server is not None:
+        remote_runs.watch(Server(server, token, project, tls_ca), study, as_json)
+    else:
+        local_runs.watch(Place.of(store, project), study, as_json)
 
 
 @app.command()
@@ -225,15 +187,12 @@ def cancel(
     Running it again lets it go on. With --cluster the Study is deleted there.
     """
     if is_in_cluster(cluster, context, namespace):
-        cluster_commands.cancel(cluster_study.connect(context, namespace), study, as_json)
+        cluster_runs.cancel(connect(context, namespace), study, as_json)
         return
-    name = _name_of(study)
     if server is not None:
-        Server(server, token, project, tls_ca).cancel(name)
+        name = remote_runs.cancel(Server(server, token, project, tls_ca), study)
     else:
-        from disentanglement.studies.records import cancel_study
-
-        cancel_study(Place.of(store, project).open(), project, name)
+        name = local_runs.cancel(Place.of(store, project), study)
     if as_json:
         print_json({"study": name, "state": "cancelled"})
     say(f"{name} is cancelled; `disentangle study run {study}` lets it go on")
@@ -253,19 +212,13 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Forget the failures of a study, so that its failed steps are tried again."""
-    from disentanglement.cli import local_study
-
     if is_in_cluster(cluster, context, namespace):
-        cluster_commands.retry(cluster_study.connect(context, namespace), study, as_json)
+        cluster_runs.retry(connect(context, namespace), study, as_json)
         return
-    name = _name_of(study)
     if server is not None:
-        count = Server(server, token, project, tls_ca).retry(name)
-        say(f"{count} failed steps are tried again")
+        name, count = remote_runs.retry(Server(server, token, project, tls_ca), study)
     else:
-        found = local_study.find(Place.of(store, project), name)
-        count = found.ledger.forget_failures(found.plan)
-        say(f"{count} failed steps may be tried again: disentangle study run {study}")
+        name, count = local_runs.retry(Place.of(store, project), study)
     if as_json:
         print_json({"study": name, "retried_steps": count})
 
@@ -295,18 +248,7 @@ def list_studies(
     if server is not None:
         rows = Server(server, token, project, tls_ca).rows()
     else:
-        from disentanglement.studies.records import list_studies
-
-        rows = [
-            {
-                "study": record.study,
-                "models": record.num_models,
-                "cells": len(record.cells),
-                "submitted": record.created.strftime("%Y-%m-%d %H:%M"),
-                "plan": record.plan[:12],
-            }
-            for record in list_studies(Place.of(store, project).open(), project)
-        ]
+        rows = local_runs.rows(Place.of(store, project))
     print_records(
         rows,
         as_json=as_json,
@@ -320,7 +262,7 @@ def _asked_for(place: Place, study: str, **options: Any) -> StudySpec | None:
     """What is to be submitted; None: the study of this name that was submitted before goes on."""
     from disentanglement.studies.records import load_study
 
-    if not any(value is not None for value in options.values()) and not is_file(study):
+    if _is_whole(options) and not is_file(study):
         try:
             load_study(place.open(), place.project, study)
             return None
@@ -330,73 +272,6 @@ def _asked_for(place: Place, study: str, **options: Any) -> StudySpec | None:
     return published_studies.varied(published_studies.source(study, place), **options)
 
 
-def _check(place: Place, spec: StudySpec, as_json: bool) -> None:
-    """Only checks: the store stays as it is."""
-    from disentanglement.cli import local_study
-
-    counts = local_study.count(place, spec)
-    if as_json:
-        print_json({"study": spec.name, "steps": counts})
-    else:
-        typer.echo(f"{spec.name}: " + ", ".join(f"{number} {step} steps" for step, number in counts.items()))
-
-
-def _name_of(study: str) -> str:
-
-    return read_file(Path(study)).name if is_file(study) else study
-
-
-def _view(name: str) -> StudyView:
-    return StudyView(f"study {name}")
-
-
-def _run_remote(server: Server, study: str | StudySpec, as_json: bool) -> None:
-    if not isinstance(study, str):
-        server.submit(study)
-        _watch_remote(server, study.name, study, as_json)
-    elif server.status(study).state == "cancelled":
-        raise not_there(study)
-    else:
-        _watch_remote(server, study, None, as_json)
-
-
-def _watch_remote(server: Server, name: str, spec: StudySpec | None, as_json: bool) -> None:
-    again = f"the study goes on; watch it with: disentangle study watch {name} --server {server.address}"
-    with saying_on_interrupt(again), _view(name) as view:
-        ended = Ended(server.watch(name, view, weights=EQUAL if spec is None else weights_of(spec)))
-    if as_json:
-        print_json(ended.to_plain())
-    else:
-        _show_failures(name, ended.view.failures)
-        say(f"{ended.view.state}; see the scores: disentangle results show {name} --server {server.address}")
-    if ended.view.state == "cancelled":
-        raise Interrupted(f"the study {name} was cancelled; checkpoints are kept")
-    if ended.view.failures:
-        raise typer.Exit(ExitCode.FAILED)
-
-
-def _finish(name: str, state: StudyState, failures: list[FailureRecord], as_json: bool) -> None:
-    if as_json:
-        print_json(_plain(name, state, failures))
-    else:
-        _show_failures(name, failures)
-        say(f"see the scores: disentangle results show {name}")
-    if failures:
-        raise typer.Exit(ExitCode.FAILED)
-
-
-def _plain(name: str, state: StudyState, failures: list[FailureRecord]) -> dict[str, object]:
-    shown = [
-        {"step": record.step, "step_key": record.step_key, "reason": record.reason, "message": record.message}
-        for record in failures
-    ]
-    return {"study": name, **state.to_plain(), "failures": shown}
-
-
-def _show_failures(name: str, failures: Sequence[FailureRecord | FailedStep]) -> None:
-    for record in failures[:MOST_FAILURES]:
-        say(f"failed: {record.step} {record.step_key[:40]}... {record.reason}: {record.message}", style="red")
-    if len(failures) > MOST_FAILURES:
-        say(f"and {len(failures) - MOST_FAILURES} more: disentangle study status {name} --json")
-    if failures:
-        say(f"let them be tried again: disentangle study retry {name}")
+def _is_whole(options: Mapping[str, Any]) -> bool:
+    """Whether no option asks for a part of a study, or for changes to it."""
+    return all(value is None for value in options.values())

@@ -19,6 +19,9 @@ from disentanglement.errors import (
 )
 
 LONGEST_WAIT_S = 30.0
+ACCEPTED = "what the API server accepts"
+NOISE = 'Invalid value: "object": '
+"""Before what a rule of the definition says."""
 
 
 class OutOfDate(Unavailable):
@@ -27,6 +30,13 @@ class OutOfDate(Unavailable):
 
 class QuotaExceeded(ResourceExhausted):
     """The namespace's ResourceQuota has no room for the object: it may have later."""
+
+
+class Refusal(Violation):
+    """A field that the API server refuses, in its own words."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.given.removeprefix(NOISE)} (so says the API server)"
 
 
 def error_of(what: str, status: int, headers: Mapping[str, str], body: bytes) -> DisentanglementError:
@@ -66,9 +76,9 @@ def _violations(what: str, told: Mapping[str, Any]) -> Iterator[Violation]:
     details = told.get("details") or {}
     causes = details.get("causes") or []
     for cause in causes:
-        yield Violation(cause.get("field") or what, "what the API server accepts", cause.get("message", ""))
+        yield Refusal(cause.get("field") or what, ACCEPTED, cause.get("message", ""))
     if not causes:
-        yield Violation(what, "what the API server accepts", told.get("message", ""))
+        yield Refusal(what, ACCEPTED, told.get("message", ""))
 
 
 def _retry_after_s(headers: Mapping[str, str], told: Mapping[str, Any]) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from disentanglement.cluster.kinds import Object
 from disentanglement.cluster.names import API_VERSION, KIND, check_study_name, resource_name
 from disentanglement.cluster.resource import StudyResource, metric_line
 from disentanglement.errors import SpecError
-from disentanglement.specs import StudySpec, parse_spec
+from disentanglement.specs import MetricSpec, StudySpec, parse_spec
 from disentanglement.specs.parsing import shown
 from disentanglement.studies.published import STUDIES
 from disentanglement.studies.variants import with_metrics
@@ -81,11 +82,35 @@ def resource_of(document: Any) -> Object:
     """
     if not isinstance(document, Mapping):
         raise SpecError.of("document", "a Study or a study file", shown(document))
+    check_metric_names(document)
     if "kind" not in document and "apiVersion" not in document:
         study = parse_spec(StudySpec, document)
         return study_resource(study.name, resource_spec(study))
     item = normal(document)
     return {**item, "spec": {**document["spec"], **_metrics_as_written(document["spec"])}}
+
+
+def check_metric_names(document: Any) -> None:
+    """Metrics of a Study or a study file, as far as it has any; the API server would only show a pattern of all names.
+
+    Raises:
+        SpecError: a metric that there is none of, with the one that is written nearly so.
+    """
+    spec = document.get("spec") if isinstance(document, Mapping) and "kind" in document else document
+    metrics = spec.get("metrics") if isinstance(spec, Mapping) else None
+    for i, entry in enumerate(metrics if isinstance(metrics, list) else ()):
+        word = _word(entry)
+        if word and word not in MetricSpec.model_fields:
+            near = get_close_matches(word, MetricSpec.model_fields, n=1)
+            wanted = f"a metric ({f'{near[0]}? ' if near else ''}all of them: disentangle metrics list)"
+            raise SpecError.of(f"{'metrics' if spec is document else 'spec.metrics'}.{i}", wanted, word)
+
+
+def _word(metric: Any) -> str:
+    """The name in `mig`, `mig: {num_train: 100}` or `{mig: {num_train: 100}}`."""
+    if isinstance(metric, Mapping):
+        return str(next(iter(metric), "")) if len(metric) == 1 else ""
+    return metric.partition(":")[0].strip() if isinstance(metric, str) else ""
 
 
 def changed(item: Object, changes: Mapping[str, Any]) -> Object:

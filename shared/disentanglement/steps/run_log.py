@@ -51,9 +51,8 @@ class RunLog(logging.Handler):
         now = self._clock()
         if now - self._last_report >= REPORT_EVERY_S:
             self._last_report = now
-            log.info(
-                "progress", extra={"at": f"{progress.done}/{progress.total} {progress.unit}", "note": progress.note}
-            )
+            note = {"note": progress.note} if progress.note else {}
+            log.info("progress", extra={"at": f"{progress.done}/{progress.total} {progress.unit}", **note})
 
     def keep(self, attempt: Attempt, error: BaseException | None = None) -> None:
         """Writes what is remembered under the attempt, with what ended it."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from tiny_kubernetes import TinyKubernetes, tiny_kubernetes
+from tiny_studies import LAB
 from typer.testing import CliRunner
 
+from disentanglement.cli import cluster_study
 from disentanglement.cli.app import app
 from disentanglement.cli.data_sets import obtain
 from disentanglement.storage.directory_store import DirectoryStore
@@ -93,3 +97,21 @@ def tiny(tmp_path: Path, dummy_data: str) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyKubernetes]:
+    """An API server, and a kubeconfig that names it; its context is in the namespace `lab`."""
+    with tiny_kubernetes() as api:
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "clusters": [{"name": "tiny", "cluster": {"server": api.url}}],
+            "users": [{"name": "ann", "user": {}}],
+            "contexts": [{"name": "here", "context": {"cluster": "tiny", "user": "ann", "namespace": LAB}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        monkeypatch.setattr(cluster_study, "ANSWER_EVERY_S", 0.0)
+        yield api

@@ -3,72 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tiny_kubernetes import Fault, TinyKubernetes, tiny_kubernetes
+from tiny_kubernetes import Fault, TinyKubernetes
+from tiny_studies import LAB, Object, add_pod, add_study, the_study
 
-from disentanglement.cli import cluster_study, local_study
+from disentanglement.cli import cluster_study
 from disentanglement.cli.cluster_study import Cluster, Pace, state_of
-from disentanglement.cli.settings import Place
 from disentanglement.cluster.kinds import JOBS, PODS, STUDIES, WORKLOADS, Kind
-from disentanglement.cluster.names import MODELS_ANNOTATION, PACK_ANNOTATION, STEP_LABEL, STUDY_LABEL
-from disentanglement.storage.commit import Attempt
-from disentanglement.storage.directory_store import DirectoryStore
-from disentanglement.storage.log_tails import put_log
-from disentanglement.studies.pending import steps_of
-
-Object = dict[str, Any]
-LAB = "lab"
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyKubernetes]:
-    """An API server, and a kubeconfig that names it; its context is in the namespace `lab`."""
-    with tiny_kubernetes() as api:
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "here",
-            "clusters": [{"name": "tiny", "cluster": {"server": api.url}}],
-            "users": [{"name": "ann", "user": {}}],
-            "contexts": [{"name": "here", "context": {"cluster": "tiny", "user": "ann", "namespace": LAB}}],
-        }
-        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-        yield api
-
-
-def add_study(cluster: TinyKubernetes, name: str = "tiny", status: Object | None = None, **spec: Any) -> None:
-    metadata = {"name": name, "namespace": LAB, "generation": 1}
-    known = {"observedGeneration": 1, "phase": "Running"}
-    item = {"metadata": metadata, "spec": spec, "status": {**known, **(status or {})}}
-    cluster.put(STUDIES.path(LAB, name), item)
-
-
-def add_pod(cluster: TinyKubernetes, index: int, phase: str = "Running", *, name: str = "", log: str = "") -> None:
-    """A pod of the one Job of the study, which trains the models 10 to 13."""
-    labels = {STUDY_LABEL: "tiny", STEP_LABEL: "train"}
-    annotations = {MODELS_ANNOTATION: "10-13", PACK_ANNOTATION: "1"}
-    job = {"metadata": {"name": "job", "namespace": LAB, "labels": labels, "annotations": annotations}, "spec": {}}
-    cluster.put(JOBS.path(LAB, "job"), job)
-    name = name or f"job-{index}"
-    metadata = {
-        "name": name,
-        "namespace": LAB,
-        "labels": {**labels, "batch.kubernetes.io/job-name": "job"},
-        "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
-    }
-    cluster.put(PODS.path(LAB, name), {"metadata": metadata, "spec": {}, "status": {"phase": phase}})
-    cluster.logs[PODS.path(LAB, name, "log")] = log
-
-
-def the_study(cluster: TinyKubernetes, name: str = "tiny") -> Object:
-    return cluster.objects[STUDIES.path(LAB, name)]
-
+from disentanglement.cluster.names import STUDY_LABEL
 
 # ---------------------------------------------------------------------------------------------------------- submitting
 
@@ -320,56 +266,6 @@ def test_retrying_raises_the_generation(cluster: TinyKubernetes, run: Any) -> No
 def test_who_names_a_namespace_means_a_cluster(cluster: TinyKubernetes, run: Any) -> None:
     add_study(cluster)
     assert run("study", "status", "tiny", "--namespace", LAB).code == 0
-
-
-# ----------------------------------------------------------------------------------------------------------------- logs
-
-
-def test_logs_of_a_model_are_those_of_its_newest_pod(cluster: TinyKubernetes, run: Any) -> None:
-    add_pod(cluster, 1, "Failed", name="job-1-a", log="first try\n")
-    add_pod(cluster, 1, "Running", name="job-1-b", log="second try\n")
-    add_pod(cluster, 2, "Running", log="another model\n")
-    (log,) = run("study", "logs", "tiny", "--model", "11", "--json").json
-    assert log == {"step": "train", "models": [11], "source": "pod job-1-b (Running)", "text": "second try\n"}
-    assert run("study", "logs", "tiny", "--model", "11").out == "second try\n"
-
-
-def test_logs_without_a_model_are_those_of_pods_that_run(cluster: TinyKubernetes, run: Any) -> None:
-    add_pod(cluster, 0, "Succeeded", log="done\n")
-    add_pod(cluster, 1, "Running", log="one\n")
-    add_pod(cluster, 2, "Running", log="two\n")
-    assert [log["text"] for log in run("study", "logs", "tiny", "--json").json] == ["one\n", "two\n"]
-
-
-def test_lines_that_are_followed_have_their_models_in_front(cluster: TinyKubernetes, run: Any) -> None:
-    add_pod(cluster, 1, "Running", log="one\n")
-    add_pod(cluster, 2, "Running", log="two\n")
-    assert sorted(run("study", "logs", "tiny", "-f").out.splitlines()) == ["train 11 | one", "train 12 | two"]
-
-
-def test_a_pod_without_a_log_yet_says_why(cluster: TinyKubernetes, run: Any) -> None:
-    add_pod(cluster, 1, "Pending")
-    cluster.faults.append(Fault("GET", "/log", 400, message='container "worker" in pod is waiting to start'))
-    assert "waiting to start" in run("study", "logs", "tiny", "--model", "11").out
-
-
-def test_logs_of_pods_that_are_gone_come_from_the_store(
-    cluster: TinyKubernetes, run: Any, tiny: Path, store: DirectoryStore, tmp_path: Path
-) -> None:
-    plan = local_study.submit(Place(str(tmp_path / "store"), LAB), local_study.read_file(tiny)).plan
-    item = next(steps_of(plan.models[1]))
-    put_log(Attempt(store, item.step, item.key), b"a line\nthe last words\n")
-    ended = run("study", "logs", "tiny", "--model", "1", "--tail", "1", "--json")
-    assert ended.code == 0, ended.err
-    assert [(log["step"], log["text"]) for log in ended.json] == [("train", "the last words")]
-    assert ended.json[0]["source"] == f"store, {item.key}"
-
-
-def test_a_model_without_any_log_says_so(
-    cluster: TinyKubernetes, run: Any, tiny: Path, store: DirectoryStore, tmp_path: Path
-) -> None:
-    local_study.submit(Place(str(tmp_path / "store"), LAB), local_study.read_file(tiny))
-    assert "no log" in run("study", "logs", "tiny", "--model", "1").err
 
 
 def test_an_installation_without_the_kubernetes_package_names_the_extra(

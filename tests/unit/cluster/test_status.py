@@ -91,6 +91,12 @@ def test_what_the_cluster_tells_degrades_a_study_that_goes_on() -> None:
     assert (found.phase, condition(found, "Degraded")) == ("Running", ("True", "ImageNotPulled"))
 
 
+@pytest.mark.parametrize(("pods", "told"), [(1, "1 pod works"), (2, "2 pods work")])
+def test_one_pod_works_and_two_pods_work(pods: int, told: str) -> None:
+    found = status(EMPTY, replace(JOB, active=pods))
+    assert told in [each.message for each in found.conditions]
+
+
 def test_a_condition_keeps_the_time_of_its_last_change() -> None:
     first = status(EMPTY, JOB)
     later = status(EMPTY, JOB, before=first.to_plain(), now=NOW + timedelta(hours=1))

@@ -129,3 +129,12 @@ def test_a_store_that_is_away_harms_no_step_by_its_log(
     attempt = Attempt(context.store, "evaluate", KEY)
     monkeypatch.setattr(Attempt, "put", away)
     run_log.keep(attempt, None)
+
+
+@pytest.mark.parametrize(("note", "has_field"), [("", False), ("900 images/s", True)])
+def test_a_note_is_logged_where_there_is_one(
+    caplog: pytest.LogCaptureFixture, run_log: RunLog, note: str, has_field: bool
+) -> None:
+    run_log.report(Progress(1, 2, "steps", note))
+    [record] = [record for record in caplog.records if record.message == "progress"]
+    assert hasattr(record, "note") is has_field
