@@ -124,7 +124,7 @@ NOT_TABULATING = pandas pyarrow python-dateutil
 lock: | $(READY) ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	$(COMPILE) --extra dev -o requirements/dev.txt $(if $(UPGRADE),--upgrade)
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
-	for extra in client train export services cluster; do \
+	for extra in client data train export services cluster; do \
 		$(COMPILE) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
 	$(BIN)/uv pip compile -q --group proto --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" -o requirements/proto.txt

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("client", "train", "export", "services", "cluster", "dev")
+EXTRAS = ("client", "data", "train", "export", "services", "cluster", "dev")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -68,7 +69,10 @@ def info(name: DataSet, store: StoreOption = None, as_json: JsonOption = False) 
 def import_data(
     name: DataSet,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The released file; without it, the data are rendered here")
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="The released file or folder; without it, the data are rendered here if they can be"
+        ),
     ] = None,
     origin: Annotated[
         FileOrigin | None,
@@ -123,10 +127,15 @@ def render(
         raise SpecError.of("NAME", "dsprites_full, the only one whose released file has a known form here", name)
     if output.exists() and not force:
         raise SpecError.of("--output", "a new file, or --force", f"{output}, which exists")
-    with bar(f"rendering {name}") as update:
-        images = data_sets.images_of(name, released=None, report=update)
-    with bar(f"writing {output}") as update:
-        partial = output.with_name(f"{output.name}.part")
-        write_released(partial, images, lambda done, total: update(done / total, f"{done:,} of {total:,} images"))
-        partial.replace(output)
+    with tempfile.TemporaryDirectory(prefix="disentanglement-") as directory:
+        with bar(f"rendering {name}") as update:
+            images = data_sets.fill(name, Path(directory) / "images.npy", released=None, report=update)
+        with bar(f"writing {output}") as update:
+            partial = output.with_name(f"{output.name}.part")
+            write_released(
+                partial,
+                images.view("uint8"),
+                lambda done, total: update(done / total, f"{done:,} of {total:,} images"),
+            )
+            partial.replace(output)
     say(f"{output}: {size(output.stat().st_size)}")

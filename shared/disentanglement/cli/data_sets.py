@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 from disentanglement.errors import ArtifactNotFound, SpecError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from disentanglement.datasets.card import DataCard, Origin
+    from disentanglement.datasets.images import Stored
     from disentanglement.storage.store import Store
 
 Report = Callable[[float, str], None]
@@ -34,46 +32,52 @@ def obtain(
         ArtifactNotFound: there is no such file.
         NotBuiltYet: this release can't make or read it.
     """
-    import numpy as np
-
     from disentanglement.datasets.catalog import decide_origin, find_entry, make_card
     from disentanglement.datasets.images import StoredImages
     from disentanglement.storage.data_sets import import_data_set
     from disentanglement.storage.store import measure_file
 
-    images = images_of(name, released=released, report=report)
-    origin, note = find_entry(name).rendered_origin, "made by this package"
-    if released is not None:
-        origin, note = decide_origin(name, released, images, said=said)
-    report(SHARE_OF_MAKING, "writing")
+    entry = find_entry(name, field="data set")
+    origin, note = entry.rendered_origin, "made by this package"
     with tempfile.TemporaryDirectory(prefix="disentanglement-") as directory:
         path = Path(directory) / "images.npy"
-        np.save(path, images, allow_pickle=False)
-        report(0.9, "importing")
+        fill(name, path, released=released, report=report)
+        stored = StoredImages.open(path, entry.encoding)
+        if released is not None:
+            origin, note = decide_origin(name, released, stored.stored, said=said)
+        report(SHARE_OF_MAKING, "importing")
         measured = measure_file(path)
-        stored = StoredImages(images, find_entry(name).encoding)
         card = make_card(name, stored, origin=origin, sha256=measured.sha256, size=measured.size, note=note)
         return card, import_data_set(store, card, path)
 
 
-def images_of(name: str, *, released: Path | None, report: Report) -> NDArray[np.uint8]:
-    """The images as they are stored, read or made here."""
+def fill(name: str, path: Path, *, released: Path | None, report: Report) -> Stored:
+    """The images as they are stored, read or made here, in a new `.npy` file that is mapped into memory."""
     from disentanglement.datasets.catalog import find_entry
+    from disentanglement.datasets.images import StoredImages
 
     entry = find_entry(name, field="data set")
 
     def progress(done: int, total: int) -> None:
         report(SHARE_OF_MAKING * done / total, f"{done:,} of {total:,} images")
 
-    if released is not None:
-        if not released.exists():
-            raise ArtifactNotFound(f"there is no file {released}")
-        if entry.read is None:
-            raise SpecError.of("FILE", f"no file, as {name} is made here", str(released))
-        return entry.read(released, progress)
-    if entry.render is None:
-        raise SpecError.of("FILE", f"the released file, as {name} can't be made here", "nothing")
-    return entry.render(progress)
+    if released is not None and not released.exists():
+        raise ArtifactNotFound(f"there is no file {released}")
+    if released is not None and entry.read is None:
+        raise SpecError.of("FILE", f"no file, as {name} is made here", str(released))
+    if released is None and entry.render is None:
+        wanted = f"the released file, as {name} can't be made here; its authors offer it at {entry.source}"
+        raise SpecError.of("FILE", wanted, "nothing")
+    images = StoredImages.allocate(path, entry.encoding, entry.num_images, entry.shape)
+    if released is not None and entry.read is not None:
+        try:
+            entry.read(released, images, progress)
+        except ImportError as error:
+            wanted = "the extra `data`: pip install 'disentanglement[data]'"
+            raise SpecError.of(f"data import {name}", wanted, f"an installation without {error.name}") from error
+    elif entry.render is not None:
+        entry.render(images, progress)
+    return images
 
 
 def card_in_store(store: Store, name: str) -> DataCard:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from disentanglement.datasets import dsprites, dummy_data
+from disentanglement.datasets import (
+    cars3d,
+    dsprites,
+    dsprites_file,
+    dsprites_rendering,
+    dummy_data,
+    mpi3d,
+    shapes3d,
+    shapes3d_file,
+    shapes3d_rendering,
+    smallnorb,
+)
 from disentanglement.datasets.card import DataCard, Factor, Origin
-from disentanglement.datasets.dsprites_file import read_released
 from disentanglement.datasets.dsprites_origin import Recognised, recognise
-from disentanglement.datasets.dsprites_rendering import render
-from disentanglement.datasets.dummy_data import DummyData, generate_pool
+from disentanglement.datasets.dummy_data import DummyData
 from disentanglement.datasets.ground_truth import GridData
-from disentanglement.datasets.images import Encoding, StoredImages
+from disentanglement.datasets.images import Encoding, Stored, StoredImages
+from disentanglement.datasets.npz_file import Progress
 from disentanglement.errors import CorruptArtifact, NotBuiltYet, SpecError
-
-Progress = Callable[[int, int], None]
-"""(images done, images in all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,48 +35,105 @@ class DataSetEntry:
 
     summary: str
     factors: tuple[Factor, ...]
-    encoding: Encoding
-    open: Callable[[DataCard, StoredImages | None], GridData]
-    render: Callable[[Progress | None], NDArray[np.uint8]] | None = None
-    """Images as stored, made here."""
-    read: Callable[[Path, Progress | None], NDArray[np.uint8]] | None = None
-    """Images as stored, from the file that its authors released."""
-    recognise: Callable[[Path, NDArray[np.uint8]], Recognised] | None = None
+    shape: tuple[int, int, int]
+    encoding: Encoding = "uint8"
+    open: Callable[[DataCard, StoredImages | None], GridData] = GridData
+    size: int = 0
+    """Stored images, where they are not one for each combination of factors."""
+    render: Callable[[Any, Progress], None] | None = None
+    """Fills images as stored; made here."""
+    read: Callable[[Path, Any, Progress], None] | None = None
+    """Fills images as stored, from the files that its authors released."""
+    recognise: Callable[[Path, Any], Recognised] | None = None
     """The origin of such a file, given also its images as stored."""
     rendered_origin: Origin = Origin.RENDERED
     source: str = ""
     licence: str = ""
     citation: str = ""
 
+    @property
+    def num_images(self) -> int:
+        """How many images are stored."""
+        return self.size or math.prod(factor.size for factor in self.factors)
 
+
+DSPRITES = DataSetEntry(
+    summary="binary sprites: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions",
+    factors=dsprites.factors(),
+    shape=(dsprites.HEIGHT, dsprites.WIDTH, 1),
+    encoding="packed_bits",
+    render=dsprites_rendering.render,
+    read=dsprites_file.read_released,
+    recognise=recognise,
+    source=dsprites.SOURCE,
+    licence=dsprites.LICENCE,
+    citation=dsprites.CITATION,
+)
+MPI3D = DataSetEntry(
+    summary="a robot arm with an object, simulated plainly: 7 factors",
+    factors=mpi3d.factors(mpi3d.SIMULATED_SIZES),
+    shape=mpi3d.SHAPE,
+    read=mpi3d.read_released,
+    source=mpi3d.SOURCE,
+    licence=mpi3d.LICENCE,
+    citation=mpi3d.CITATION,
+)
 DATA_SETS: dict[str, DataSetEntry] = {
-    "dsprites_full": DataSetEntry(
-        summary="binary sprites: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions",
-        factors=dsprites.factors(),
-        encoding="packed_bits",
-        open=GridData,
-        render=render,
-        read=read_released,
-        recognise=recognise,
-        source=dsprites.SOURCE,
-        licence=dsprites.LICENCE,
-        citation=dsprites.CITATION,
+    "dsprites_full": DSPRITES,
+    "dsprites_noshape": replace(
+        DSPRITES,
+        summary="the same sprites; which of the 3 shapes is drawn anew for each image",
+        factors=dsprites.factors(latent=(2, 3, 4, 5)),
+    ),
+    "smallnorb": DataSetEntry(
+        summary="photographs of toys: 5 categories, 9 elevations, 18 azimuths, 6 lightings; which of 10 toys is drawn",
+        factors=smallnorb.factors(),
+        shape=smallnorb.SHAPE,
+        encoding="int16",
+        read=smallnorb.read_released,
+        source=smallnorb.SOURCE,
+        licence=smallnorb.LICENCE,
+        citation=smallnorb.CITATION,
+    ),
+    "cars3d": DataSetEntry(
+        summary="183 cars from 4 elevations and 24 azimuths",
+        factors=cars3d.factors(),
+        shape=cars3d.SHAPE,
+        read=cars3d.read_released,
+        source=cars3d.SOURCE,
+        licence=cars3d.LICENCE,
+        citation=cars3d.CITATION,
+    ),
+    "shapes3d": DataSetEntry(
+        summary="an object in a room: 10 hues of floor, wall and object, 8 sizes, 4 shapes, 15 azimuths",
+        factors=shapes3d.factors(),
+        shape=shapes3d.SHAPE,
+        render=shapes3d_rendering.render,
+        read=shapes3d_file.read_released,
+        source=shapes3d.SOURCE,
+        licence=shapes3d.LICENCE,
+        citation=shapes3d.CITATION,
+    ),
+    "mpi3d_toy": MPI3D,
+    "mpi3d_realistic": replace(MPI3D, summary="the same arm, simulated realistically"),
+    "mpi3d_real": replace(
+        MPI3D,
+        summary="the arm itself, filmed, with 6 colours and 6 shapes",
+        factors=mpi3d.factors(mpi3d.REAL_SIZES),
     ),
     "dummy_data": DataSetEntry(
         summary="noise images and unrelated factors, for smoke tests",
         factors=tuple(Factor(name=f"factor_{i}", size=dummy_data.FACTOR_SIZE) for i in range(dummy_data.NUM_FACTORS)),
-        encoding="uint8",
+        shape=dummy_data.SHAPE,
         open=DummyData,
-        render=lambda progress: generate_pool(),
+        size=dummy_data.POOL_SIZE,
+        render=dummy_data.fill,
         rendered_origin=Origin.GENERATED,
     ),
 }
 
 OWN_SOURCE, OWN_LICENCE = "made by the package disentanglement", "Apache-2.0"
-NOT_BUILT_YET = (
-    "dsprites_noshape", "color_dsprites", "noisy_dsprites", "scream_dsprites", "abstract_dsprites", "smallnorb",
-    "cars3d", "shapes3d", "mpi3d_toy", "mpi3d_realistic", "mpi3d_real",
-)  # fmt: skip
+NOT_BUILT_YET = ("color_dsprites", "noisy_dsprites", "scream_dsprites", "abstract_dsprites")
 
 
 def find_entry(name: str, *, field: str = "dataset.name") -> DataSetEntry:
@@ -105,9 +168,7 @@ def open_data_set(card: DataCard, images: Path | None = None) -> GridData:
     return entry.open(card, stored)
 
 
-def decide_origin(
-    name: str, path: Path, stored: NDArray[np.uint8], *, said: Origin | None = None
-) -> tuple[Origin, str]:
+def decide_origin(name: str, path: Path, stored: Stored, *, said: Origin | None = None) -> tuple[Origin, str]:
     """The origin for the card of images that were read from `path`, and how it was decided.
 
     `said` is the importer's own word; it is taken where nothing proves another origin.
@@ -147,6 +208,6 @@ def make_card(name: str, images: StoredImages, *, origin: Origin, sha256: str, s
         licence=entry.licence if origin is Origin.RELEASED else OWN_LICENCE,
         citation=entry.citation,
     )
-    if entry.open is GridData and card.factor_space.num_points != len(images):
-        raise SpecError.of(f"{name}: images", f"{card.factor_space.num_points}, one per combination", len(images))
+    if not entry.size and len(images) != entry.num_images:
+        raise SpecError.of(f"{name}: images", f"{entry.num_images}, one per combination", len(images))
     return card

@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disentanglement.datasets.factor_space import FactorSpace
+from disentanglement.datasets.images import Stored
 
 GAP = 2
 TRUE_COLOUR = 2
 """PNG's colour type of red, green and blue."""
 
 
-def contact_sheet(images_NHWC: NDArray[np.uint8], *, columns: int = 16) -> NDArray[np.uint8]:
+def contact_sheet(images_NHWC: Stored, *, columns: int = 16) -> NDArray[np.uint8]:
     """One picture, uint8 [H', W', 3], of images [N, H, W, C]; binary ones (0 and 1) become black and white."""
     num, height, width, _ = images_NHWC.shape
-    bright = images_NHWC * np.uint8(255) if images_NHWC.max(initial=0) <= 1 else images_NHWC
+    scale = 255 if images_NHWC.max(initial=0) <= 1 else 1
+    bright = np.clip(images_NHWC.astype(np.int32) * scale, 0, 255).astype(np.uint8)
     rows = -(-num // columns)
     sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 96, np.uint8)
     for i, image in enumerate(bright):

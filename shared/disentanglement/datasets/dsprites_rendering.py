@@ -9,17 +9,16 @@ first and the last orientation, which are one full turn apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from disentanglement.datasets.dsprites import ELLIPSE, HEIGHT, NUM_IMAGES, SIZES, SQUARE, WIDTH, value_tables
+from disentanglement.datasets.npz_file import Progress
 
 Mask = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
-"""(images done, images in all)."""
 
 SAMPLES_PER_PIXEL = 8
 REACH = 16
@@ -34,16 +33,14 @@ bring a square within 2.3 degrees of itself: centred on the corner, many of its 
 NUM_POSITIONS = SIZES[4]
 
 
-def render(progress: Progress | None = None) -> NDArray[np.uint8]:
-    """All images as packed bits, uint8 [737280, 64, 8], in the released order (377 MB)."""
-    packed = np.empty((NUM_IMAGES, HEIGHT, WIDTH // 8), np.uint8)
+def render(packed_PHX: NDArray[np.uint8], progress: Progress | None = None) -> None:
+    """Fills packed bits, uint8 [737280, 64, 8], with all images in the released order (377 MB)."""
     start = 0
     for block in blocks():
-        packed[start : start + len(block)] = block
+        packed_PHX[start : start + len(block)] = block
         start += len(block)
         if progress is not None:
             progress(start, NUM_IMAGES)
-    return packed
 
 
 def is_rendering(packed: NDArray[np.uint8]) -> bool:

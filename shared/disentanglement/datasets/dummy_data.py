@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from disentanglement.datasets.factor_space import Factors
 from disentanglement.datasets.ground_truth import GridData, Observations, Rows
+from disentanglement.datasets.npz_file import Progress
 
 POOL_SIZE = 512
 POOL_SEED = 0
@@ -48,3 +49,8 @@ class DummyData(GridData):
 def generate_pool() -> NDArray[np.uint8]:
     """The pool's images, uint8 [512, 64, 64, 1]."""
     return RandomState(POOL_SEED).randint(256, size=(POOL_SIZE, *SHAPE), dtype=np.uint8)  # its stream is frozen
+
+
+def fill(images_PHWC: NDArray[np.uint8], progress: Progress | None = None) -> None:
+    """Fills uint8 [512, 64, 64, 1] with the pool."""
+    images_PHWC[:] = generate_pool()

@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from disentanglement.errors import ArtifactNotFound, CorruptArtifact, SpecError
 
-Encoding = Literal["packed_bits", "uint8"]
+Encoding = Literal["packed_bits", "uint8", "int16"]
+Stored = NDArray[np.integer[Any]]
+DTYPES: dict[Encoding, type[np.integer[Any]]] = {"packed_bits": np.uint8, "uint8": np.uint8, "int16": np.int16}
 Rows = NDArray[np.int64]
 BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, ArithmeticError, RecursionError, MemoryError)
 """What NumPy may raise on the header of a damaged `.npy` file, which it parses as a Python literal."""
@@ -23,16 +25,20 @@ BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, ArithmeticError, R
 
 @dataclass(frozen=True, slots=True)
 class StoredImages:
-    """`stored` is uint8: `[P, H, W, C]`, or bits `[P, H, W / 8]` of binary one-channel images (first pixel highest)."""
+    """`stored` is `[P, H, W, C]`, or bits `[P, H, W / 8]` of binary one-channel images (first pixel highest).
 
-    stored: NDArray[np.uint8]
+    255 is full brightness; int16 is for images whose scaling left values outside 0 to 255 (SmallNORB).
+    """
+
+    stored: Stored
     encoding: Encoding
 
     def __post_init__(self) -> None:
         wanted_ndim = 3 if self.encoding == "packed_bits" else 4
-        if self.stored.dtype != np.uint8 or self.stored.ndim != wanted_ndim:
+        wanted = np.dtype(DTYPES[self.encoding])
+        if self.stored.dtype != wanted or self.stored.ndim != wanted_ndim:
             given = f"{self.stored.dtype} with {self.stored.ndim} axes"
-            raise SpecError.of("images", f"uint8 with {wanted_ndim} axes ({self.encoding})", given)
+            raise SpecError.of("images", f"{wanted} with {wanted_ndim} axes ({self.encoding})", given)
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -44,15 +50,15 @@ class StoredImages:
             return self.stored.shape[1], 8 * self.stored.shape[2], 1
         return self.stored.shape[1], self.stored.shape[2], self.stored.shape[3]
 
-    def gather(self, rows_N: Rows) -> NDArray[np.uint8]:
-        """uint8 `[N, H, W, C]`; binary images are 0 and 1."""
-        chosen = np.asarray(self.stored[rows_N])
+    def gather(self, rows_N: Rows) -> Stored:
+        """As stored, `[N, H, W, C]`; binary images are 0 and 1."""
+        chosen: Stored = np.asarray(self.stored[rows_N])
         if self.encoding == "packed_bits":
-            return np.unpackbits(chosen, axis=-1)[..., np.newaxis]
+            return np.unpackbits(chosen.view(np.uint8), axis=-1)[..., np.newaxis]
         return chosen
 
     def gather_float32(self, rows_N: Rows) -> NDArray[np.float32]:
-        """float32 `[N, H, W, C]` in [0, 1]."""
+        """float32 `[N, H, W, C]` in [0, 1] (int16: or a little outside)."""
         images = self.gather(rows_N).astype(np.float32)
         return images if self.encoding == "packed_bits" else images / np.float32(255)
 
@@ -65,6 +71,14 @@ class StoredImages:
         if (largest := int(binary_PHW.max(initial=0))) > 1:
             raise SpecError.of("images", "values 0 and 1", largest)
         return cls(np.packbits(binary_PHW, axis=-1), "packed_bits")
+
+    @staticmethod
+    def allocate(path: Path, encoding: Encoding, num_images: int, shape: tuple[int, int, int]) -> Stored:
+        """A new `.npy` file of black images, mapped into memory to be filled."""
+        height, width, channels = shape
+        kept = (height, width // 8) if encoding == "packed_bits" else (height, width, channels)
+        made: Stored = np.lib.format.open_memmap(path, "w+", DTYPES[encoding], (num_images, *kept))
+        return made
 
     @classmethod
     def open(cls, path: Path, encoding: Encoding) -> StoredImages:

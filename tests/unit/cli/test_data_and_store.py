@@ -44,7 +44,7 @@ def test_a_card_is_shown(run: Any, dummy_data: str) -> None:
         (("info", "dsprites_full"), 3),
         (("info", "nosuch"), 2),
         (("import", "nosuch"), 2),
-        (("import", "shapes3d"), 2),
+        (("import", "cars3d"), 2),
         (("import", "dsprites_full", "/no/such/file.npz"), 3),
         (("import", "dummy_data", __file__), 2),
         (("import", "dsprites_full", __file__), 2),

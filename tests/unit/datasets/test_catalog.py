@@ -57,7 +57,17 @@ def test_every_entry_has_its_name_and_can_be_obtained() -> None:
 
 def test_names_and_sizes_of_latent_factors_are_those_of_the_reference() -> None:
     sizes = {name: [f.size for f in entry.factors if f.is_latent] for name, entry in DATA_SETS.items()}
-    assert sizes == {"dsprites_full": [3, 6, 40, 32, 32], "dummy_data": [5] * 10}
+    assert sizes == {
+        "dsprites_full": [3, 6, 40, 32, 32],
+        "dsprites_noshape": [6, 40, 32, 32],
+        "smallnorb": [5, 9, 18, 6],
+        "cars3d": [4, 24, 183],
+        "shapes3d": [10, 10, 10, 8, 4, 15],
+        "mpi3d_toy": [4, 4, 2, 3, 3, 40, 40],
+        "mpi3d_realistic": [4, 4, 2, 3, 3, 40, 40],
+        "mpi3d_real": [6, 6, 2, 3, 3, 40, 40],
+        "dummy_data": [5] * 10,
+    }
     names = [f.name for f in DATA_SETS["dsprites_full"].factors]
     assert names == ["color", "shape", "scale", "orientation", "position_x", "position_y"]
 
@@ -100,9 +110,9 @@ def test_a_file_of_other_images_than_the_cards_is_refused(pool: Path, tmp_path: 
 
 
 def test_a_card_of_a_data_set_that_is_not_built_yet_is_not_opened(pool: Path, tmp_path: Path) -> None:
-    card = DataCard.of(**{**dict(card_of(pool)), "name": "cars3d"})
+    card = DataCard.of(**{**dict(card_of(pool)), "name": "color_dsprites"})
     for images in (None, pool, tmp_path / "none.npy"):
-        with pytest.raises(NotBuiltYet, match="cars3d"):
+        with pytest.raises(NotBuiltYet, match="color_dsprites"):
             open_data_set(card, images)
 
 

@@ -18,6 +18,7 @@ from disentanglement.datasets import dsprites_file
 from disentanglement.datasets.card import Origin
 from disentanglement.datasets.dsprites import latents_classes
 from disentanglement.datasets.dsprites_file import is_released_file, read_released, says_rendered, write_released
+from disentanglement.datasets.npz_file import Progress
 from disentanglement.errors import SpecError
 
 NUM = 40
@@ -33,9 +34,15 @@ def written(path: Path, members: Mapping[str, Any] = MEMBERS) -> Path:
     return path
 
 
+def read(path: Path, progress: Progress | None = None, *, num: int = NUM) -> NDArray[np.uint8]:
+    packed = np.zeros((num, 64, 8), np.uint8)
+    read_released(path, packed, progress)
+    return packed
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(SpecError) as caught:
-        read_released(path, num_images=NUM)
+        read(path)
     assert str(path) in str(caught.value)
     return str(caught.value).removeprefix(str(path))
 
@@ -46,13 +53,13 @@ def archive(tmp_path: Path) -> Path:
 
 
 def test_images_are_read_as_bits(archive: Path) -> None:
-    np.testing.assert_array_equal(read_released(archive, num_images=NUM), PACKED)
+    np.testing.assert_array_equal(read(archive), PACKED)
 
 
 def test_images_are_read_in_pieces_and_progress_is_told(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dsprites_file, "IMAGES_PER_CHUNK", 16)
     seen: list[tuple[int, int]] = []
-    packed = read_released(archive, lambda done, total: seen.append((done, total)), num_images=NUM)
+    packed = read(archive, lambda done, total: seen.append((done, total)))
     np.testing.assert_array_equal(packed, PACKED)
     assert seen == [(16, 40), (32, 40), (40, 40)]
 
@@ -62,14 +69,14 @@ def test_the_pickled_metadata_is_not_opened(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "other.npz", "w") as other:
         for name in whole.namelist():
             other.writestr(name, b"no array" if name == "metadata.npy" else whole.read(name))
-    np.testing.assert_array_equal(read_released(tmp_path / "other.npz", num_images=NUM), PACKED)
+    np.testing.assert_array_equal(read(tmp_path / "other.npz"), PACKED)
 
 
 def test_what_is_written_has_the_released_members_and_is_read_back(tmp_path: Path) -> None:
     path, num, seen = tmp_path / "made.npz", 1100, list[tuple[int, int]]()
     packed = np.random.default_rng(1).integers(256, size=(num, 64, 8), dtype=np.uint8)
     write_released(path, packed, lambda done, total: seen.append((done, total)))
-    np.testing.assert_array_equal(read_released(path, num_images=num), packed)
+    np.testing.assert_array_equal(read(path, num=num), packed)
     assert seen[-1] == (num, num)
     with np.load(path, allow_pickle=False) as arrays:
         assert set(arrays) == {"imgs", "latents_classes", "latents_values"}
@@ -139,8 +146,8 @@ def lengthened(member: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (shortened, "wanted 40 images, got an end after 0 images or more"),
-        (lengthened, "wanted 40 images, got more"),
+        (shortened, "imgs: wanted 40 rows, got an end after 0 or more"),
+        (lengthened, "wanted 40 rows, got more"),
         (lambda member: b"no array", "wanted an array in NumPy's format"),
         (lambda member: b"", "wanted an array in NumPy's format"),
     ],
@@ -197,4 +204,4 @@ def test_a_damaged_byte_is_refused_or_does_no_harm(data: st.DataObject, whole: t
     damaged[at] ^= data.draw(st.integers(1, 255))
     path.write_bytes(damaged)
     with suppress(SpecError):
-        np.testing.assert_array_equal(read_released(path, num_images=NUM), PACKED)
+        np.testing.assert_array_equal(read(path), PACKED)

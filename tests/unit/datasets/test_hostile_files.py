@@ -55,9 +55,15 @@ def archive(path: Path, members: Mapping[str, bytes], *, compression: int = zipf
     return path
 
 
+def read(path: Path) -> NDArray[np.uint8]:
+    packed = np.zeros((NUM, 64, 8), np.uint8)
+    read_released(path, packed)
+    return packed
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(SpecError) as caught:
-        read_released(path, num_images=NUM)
+        read(path)
     (violation,) = caught.value.violations
     assert violation.field.startswith(str(path))
     assert violation.wanted
@@ -75,8 +81,8 @@ def test_a_poisoned_pickle_does_not_run_as_metadata(path: Path, tmp_path: Path) 
     poisoned = npy(np.array(Poison(trap), dtype=object))
     pickle.loads(poisoned[poisoned.index(b"\n") + 1 :])  # the trap works
     trap.rmdir()
-    read = read_released(archive(path, {"metadata": poisoned}), num_images=NUM)
-    np.testing.assert_array_equal(read, np.packbits(IMGS, axis=-1))
+    found = read(archive(path, {"metadata": poisoned}))
+    np.testing.assert_array_equal(found, np.packbits(IMGS, axis=-1))
     assert not trap.exists()
 
 
@@ -107,7 +113,7 @@ def test_a_poisoned_pickle_does_not_run_as_an_array(member: str, path: Path, tmp
         (with_header(IMGS_HEADER.replace("'|u1'", "'no type'")), "not a valid dtype"),
         (npy(IMGS * np.uint8(3)), "3"),
         (npy(IMGS) + b"\0", "more"),
-        (npy(IMGS)[:-1], "an end after 0 images or more"),
+        (npy(IMGS)[:-1], "an end after 0 or more"),
     ],
 )
 def test_other_arrays_of_images_are_refused(content: bytes, found: str, path: Path) -> None:
@@ -123,7 +129,7 @@ def test_other_arrays_of_images_are_refused(content: bytes, found: str, path: Pa
         (npy(latents_classes(0, NUM).astype(np.int32)), "int32 [3, 6]"),
         (npy(np.asfortranarray(latents_classes(0, NUM))), "column-major int64 [3, 6]"),
         (npy(latents_classes(0, NUM)[::-1].copy()), "another one among images 0 to 2"),
-        (npy(latents_classes(0, NUM))[:-8], "another one among images 0 to 2"),
+        (npy(latents_classes(0, NUM))[:-8], "an end after 0 or more"),
         (npy(latents_classes(0, NUM)) + b"\0", "more"),
     ],
 )
@@ -136,7 +142,7 @@ def test_other_orders_of_images_are_refused(content: bytes, found: str, path: Pa
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_damage_is_found_however_the_archive_is_compressed(compression: int, path: Path) -> None:
     archive(path, {}, compression=compression)
-    np.testing.assert_array_equal(read_released(path, num_images=NUM), np.packbits(IMGS, axis=-1))
+    np.testing.assert_array_equal(read(path), np.packbits(IMGS, axis=-1))
     content = bytearray(path.read_bytes())
     for at in range(300, 316):  # in the first member, imgs
         content[at] ^= 1

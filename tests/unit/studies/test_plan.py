@@ -81,7 +81,7 @@ def test_the_digest_changes_with_the_study_and_only_then() -> None:
         ({"grid": {"sweep": {"random_seed": [1, 1]}}}, "grid"),
         ({"grid": {"fixed": {"a..b": 1}}}, "models.0"),
         ({"metrics": ["mig", {"mig": {"num_bins": 20}}]}, "metrics"),
-        ({"model": {"dataset": "cars3d", "objective": {"beta_vae": {"beta": 1}}}}, "dataset.name"),
+        ({"model": {"dataset": "dsprites", "objective": {"beta_vae": {"beta": 1}}}}, "dataset.name"),
     ],
 )
 def test_a_wrong_study_is_refused_by_path(changes: dict[str, Any], field: str) -> None:

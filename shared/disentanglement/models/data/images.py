@@ -6,20 +6,20 @@ import warnings
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disentanglement.datasets.images import Stored
 from disentanglement.errors import SpecError
 
 
 class TrainingData:
-    """All stored images of a data set as uint8 `[P, H, W, C]`, or bits `[P, H, W / 8]` if binary with one channel."""
+    """All stored images `[P, H, W, C]`, 255 being bright, or bits `[P, H, W / 8]` if binary with one channel."""
 
-    def __init__(self, stored: NDArray[np.uint8], *, device: torch.device | str = "cpu") -> None:
+    def __init__(self, stored: Stored, *, device: torch.device | str = "cpu") -> None:
         """On a CPU the array is shared, not copied: a memory map stays one. The first pixel is a byte's highest bit."""
-        if stored.dtype != np.uint8 or stored.ndim not in (3, 4):
+        if stored.dtype not in (np.uint8, np.int16) or stored.ndim not in (3, 4):
             given = f"{stored.dtype} {stored.shape}"
-            raise SpecError.of("images", "uint8 [P, H, W, C] or packed [P, H, W / 8]", given)
+            raise SpecError.of("images", "uint8 or int16 [P, H, W, C], or packed uint8 [P, H, W / 8]", given)
         self._stored = share(stored).to(device)
         self.packed = stored.ndim == 3
         self._shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
@@ -50,7 +50,7 @@ class TrainingData:
         return bits.to(torch.float32).view(-1, *self.image_shape)
 
 
-def share(stored: NDArray[np.uint8]) -> Tensor:
+def share(stored: Stored) -> Tensor:
     """The array's own memory as a tensor; nobody writes to it, so a read-only map is fine."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
