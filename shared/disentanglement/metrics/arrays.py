@@ -120,6 +120,12 @@ def check_several_codes(codes_ND: Codes, metric: str) -> None:
         raise MetricUndefined(f"{metric} compares codes with each other: wanted 2 columns of codes or more, got 1")
 
 
+def check_several_factors(factors_NK: Factors, metric: str) -> None:
+    """Raises MetricUndefined for a single factor, where a metric compares factors with each other."""
+    if factors_NK.shape[1] < 2:
+        raise MetricUndefined(f"{metric} compares factors with each other: wanted 2 columns of factors or more, got 1")
+
+
 def check_factors_vary(factors_NK: Factors, metric: str) -> None:
     """Raises MetricUndefined naming the first factor that has a single value: nothing can be known of it."""
     constant_K = (factors_NK == factors_NK[0]).all(axis=0)
