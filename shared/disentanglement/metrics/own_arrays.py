@@ -19,11 +19,12 @@ from disentanglement.metrics.arrays import (
 )
 from disentanglement.metrics.memory import computed_once, frozen
 from disentanglement.metrics.representations import FactorGrid
+from disentanglement.specs.base import Spec
 
 
 @dataclass(frozen=True, slots=True)
 class OwnArrays:
-    """Points as given, and held-out points if some were. All are used, whatever a spec's `num_train` says."""
+    """Points as given, and held-out points if some were. `sized` says how many of them are used."""
 
     given: Points
     test: Points | None = None
@@ -52,6 +53,24 @@ class OwnArrays:
             raise SpecError.of("codes.shape", "2 rows or more, as a third is held out", len(self.given))
         return _split(self.given.codes_ND, self.given.factors_NK, num_train, seed)
 
+    def sized(self, parameters: Spec, seed: int, *, held_out: bool) -> OwnArrays:
+        """As many points as the parameters `num_train` and `num_test` ask for where they are not at their defaults.
+
+        Else all are used, and so are test points that were given. Those that are left out are drawn by the seed.
+        Raises SpecError where there are too few points.
+        """
+        num_train, num_test = _asked_for(parameters, "num_train"), _asked_for(parameters, "num_test")
+        if self.test is not None or (num_train is None and (num_test is None or not held_out)):
+            return self
+        if not held_out:
+            assert num_train is not None
+            train, _ = _split(self.given.codes_ND, self.given.factors_NK, _at_most(num_train, len(self.given)), seed)
+            return OwnArrays(train)
+        num_train = num_train or max(len(self.given) - (num_test or 0), 0)
+        num_train = _at_most(num_train, len(self.given) - (num_test or 1), beside=num_test or 1)
+        train, test = _split(self.given.codes_ND, self.given.factors_NK, num_train, seed)
+        return OwnArrays(train, Points(test.codes_ND[:num_test], test.factors_NK[:num_test]))
+
     def shared(self) -> OwnArrays:
         """Copies that nobody can write to, so that what several metrics compute of them is computed once."""
         return OwnArrays(_copy(self.given), None if self.test is None else _copy(self.test))
@@ -62,6 +81,21 @@ def _split(codes_ND: Codes, factors_NK: Factors, num_train: int, seed: int) -> t
     """So many points at random, and the others."""
     points, shuffled = Points(codes_ND, factors_NK), np.random.default_rng(seed).permutation(len(codes_ND))
     return frozen(points.rows(shuffled[:num_train])), frozen(points.rows(shuffled[num_train:]))
+
+
+def _asked_for(parameters: Spec, field: str) -> int | None:
+    """A parameter that is one number and not at its default."""
+    info, value = type(parameters).model_fields.get(field), getattr(parameters, field, None)
+    if info is None or info.is_required() or not isinstance(value, int) or value == info.default:
+        return None
+    return value
+
+
+def _at_most(num_train: int, most: int, *, beside: int = 0) -> int:
+    if not 1 <= num_train <= most:
+        with_test = f" beside {beside} to test on" if beside else ""
+        raise SpecError.of("num_train", f"1 to {most}, as many points as there are{with_test}", num_train)
+    return num_train
 
 
 def _copy(points: Points) -> Points:

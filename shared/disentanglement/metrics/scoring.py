@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from disentanglement.errors import DisentanglementError, Interrupted, SpecError
 from disentanglement.metrics.catalog import METRICS, find_metric
+from disentanglement.metrics.metric import MetricResult, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, part_of, silent
 from disentanglement.specs.metrics import MetricSpec
@@ -29,9 +30,10 @@ def score_arrays(
 ) -> dict[str, Outcome]:
     """Scores of codes [N, D] against factors [N, K] (integers), for each metric by its word or its spec.
 
-    All points are used. Test points are used exactly as they are by the metrics that train a classifier
-    (sap_score with discrete factors, dci); without them those metrics hold out a random third, the same for
-    equal `seed`. A metric that has no value on these arrays has the error as its outcome, and the others
+    Test points are used exactly as they are by the metrics that train a classifier (sap_score with discrete
+    factors, dci); without them those metrics hold out a random third, the same for equal `seed`. All points are
+    used, unless there are no test points and a spec's `num_train` or `num_test` is not at its default: then so
+    many are drawn by the seed. A metric that has no value on these arrays has the error as its outcome, and the others
     still have their scores. factor_vae_score needs the whole grid of factor combinations in data-set order,
     and says so.
 
@@ -67,10 +69,17 @@ def _by_word(word: str, field: str) -> MetricSpec:
         raise SpecError.of(field, f"a spec of {word}: its parameters have no defaults", word) from error
 
 
+def score_metric(spec: MetricSpec, arrays: OwnArrays, seed: int, *, progress: Progress = silent) -> MetricResult:
+    """One metric of somebody's own arrays; raises what the metric raises."""
+    metric, (_, parameters) = find_metric(spec), spec.selected
+    if metric.needs is not Needs.FIXED_FACTORS:
+        arrays = arrays.sized(parameters, seed, held_out=metric.needs is Needs.HELD_OUT_POINTS)
+    return metric.score(parameters, arrays, seed, progress)
+
+
 def _outcome(spec: MetricSpec, arrays: OwnArrays, seed: int, progress: Progress) -> Outcome:
-    _, parameters = spec.selected
     try:
-        return find_metric(spec).score(parameters, arrays, seed, progress).scores()
+        return score_metric(spec, arrays, seed, progress=progress).scores()
     except Interrupted:
         raise
     except DisentanglementError as error:

@@ -13,6 +13,7 @@ from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress as Share
 from disentanglement.metrics.sampling import GridRepresentation, Samples, SharedRepresentation
+from disentanglement.metrics.scoring import score_metric
 from disentanglement.specs import (
     EvaluateSpec,
     PostprocessSpec,
@@ -72,8 +73,7 @@ def _computed(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> 
 def _score_uploaded(spec: EvaluateSpec, key: StepKey, context: StepContext) -> MetricResult:
     arrays = open_arrays(context.store, key)
     own = OwnArrays.read(arrays["codes"], arrays["factors"], arrays.get("test_codes"), arrays.get("test_factors"))
-    _, parameters = spec.metric.selected
-    return find_metric(spec.metric).score(parameters, own, spec.random_seed, _reporter(spec, context))
+    return score_metric(spec.metric, own, spec.random_seed, progress=_reporter(spec, context))
 
 
 def _score_model(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> tuple[MetricResult, StoredCodes]:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest import approx
 
-from disentanglement.cli.score import read_arrays
+from disentanglement.cli.score_files import read_arrays
 from disentanglement.errors import ArtifactNotFound, ResourceExhausted, SpecError
+from disentanglement.metrics.catalog import METRICS
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "metrics"
 MIG_TOLERANCE = SAP_TOLERANCE = 1e-12
@@ -69,6 +71,91 @@ def test_parameters_reach_the_metric(run: Any, tmp_path: Path) -> None:
     assert ended.json["mig"]["discrete_mig"] < 1.0
 
 
+def table(path: Path, **columns: Any) -> pd.DataFrame:
+    """Codes that copy factors, but for noise, as a table beside other columns."""
+    rng = np.random.default_rng(0)
+    factors = np.tile(np.stack(np.unravel_index(np.arange(12), (3, 4)), axis=1), (20, 1))
+    codes = factors + 0.3 * rng.normal(size=factors.shape)
+    found = pd.DataFrame({"factor_shape": factors[:, 0], "code_0": codes[:, 0], "note": "any", "code_1": codes[:, 1]})
+    return found.assign(**{"factor_size": factors[:, 1], **columns})
+
+
+def write(found: pd.DataFrame, path: Path) -> Path:
+    found.to_csv(path, index=False) if path.suffix == ".csv" else found.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_gives_the_scores_of_its_columns_in_their_order(kind: str, run: Any, tmp_path: Path) -> None:
+    found = table(tmp_path)
+    arrays = {
+        "codes": found[["code_0", "code_1"]].to_numpy(),
+        "factors": found[["factor_shape", "factor_size"]].to_numpy(),
+    }
+    np.savez(tmp_path / "same.npz", codes=arrays["codes"], factors=arrays["factors"])
+    asked = ("--metrics", "mig,sap_score", "--seed", 5, "--json")
+    expected = run("score", tmp_path / "same.npz", *asked)
+    ended = run("score", write(found, tmp_path / f"own.{kind}"), *asked)
+    assert (ended.code, ended.json) == (0, expected.json)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_column_split_says_which_rows_are_for_testing(kind: str, tmp_path: Path) -> None:
+    found = table(tmp_path, split=["test", "train", "train"] * 80)
+    arrays = read_arrays(write(found, tmp_path / f"own.{kind}"))
+    test = found["split"] == "test"
+    assert sorted(arrays) == ["codes", "factor_names", "factors", "test_codes", "test_factors"]
+    assert (arrays["test_codes"] == found.loc[test, ["code_0", "code_1"]].to_numpy()).all()
+    assert (arrays["factors"] == found.loc[~test, ["factor_shape", "factor_size"]].to_numpy()).all()
+    assert arrays["factor_names"].tolist() == ["shape", "size"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"code_1": "a"}, "code_1: wanted a number in each row"),
+        ({"split": "validation"}, "split: wanted train or test in each row, got validation"),
+        ({"factor_size": 0.5}, "factors.dtype: wanted integers"),
+    ],
+)
+def test_a_column_that_cannot_be_right_is_named(
+    columns: dict[str, Any], message: str, run: Any, tmp_path: Path
+) -> None:
+    ended = run("score", write(table(tmp_path, **columns), tmp_path / "own.csv"), "--metrics", "mig")
+    assert ended.code == 2
+    assert message in " ".join(ended.err.split())
+
+
+def test_a_table_without_codes_says_what_columns_it_has(tmp_path: Path) -> None:
+    with pytest.raises(
+        SpecError, match=r"factors: wanted columns factor_\.\.\. in .*own.csv, got columns code_0, note"
+    ):
+        read_arrays(write(table(tmp_path)[["code_0", "note"]], tmp_path / "own.csv"))
+
+
+@pytest.mark.parametrize("name", ["bad.csv", "bad.parquet"])
+def test_damaged_tables_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00PAR1,,\n\x80")
+    with pytest.raises(SpecError):
+        read_arrays(tmp_path / name)
+
+
+def test_messages_name_factors(run: Any, tmp_path: Path) -> None:
+    ended = run("score", write(table(tmp_path, factor_size=1), tmp_path / "own.csv"), "--metrics", "mig", "--json")
+    assert "factors[:, 1] (size) is 1 at every point" in ended.json["mig"]["error"]["message"]
+    path = independent(tmp_path, factor_names=np.array(["shape"]))
+    ended = run("score", path, "--metrics", "mig")
+    assert (ended.code, "factor_names" in ended.err) == (2, True)
+
+
+def test_a_number_of_points_is_drawn_where_it_is_set(run: Any, tmp_path: Path) -> None:
+    path = write(table(tmp_path), tmp_path / "own.csv")
+    asked = ("score", path, "--metrics", "sap_score", "--json", "--set")
+    scores = [run(*asked, f"sap_score.num_train={num}").json["sap_score"]["SAP_score"] for num in (40, 40, 41)]
+    assert scores[0] == scores[1] != scores[2]
+    assert run(*asked, "sap_score.num_train=241").code == 4
+
+
 def test_a_metric_without_a_value_says_why_and_the_others_have_theirs(run: Any, tmp_path: Path) -> None:
     rows = np.random.default_rng(0).integers(0, 3, (50, 2))
     ended = run("score", independent(tmp_path, codes=rows * 1.0, factors=rows), "-m", "mig,factor_vae_score", "--json")
@@ -99,7 +186,10 @@ def test_a_code_that_is_no_number_is_named_with_its_row(run: Any, tmp_path: Path
     assert "codes[:, 0] is nan at row 0" in ended.json["mig"]["error"]["message"]
 
 
-def test_what_is_not_built_yet_is_said_before_anything_is_read(run: Any, tmp_path: Path) -> None:
+def test_what_is_not_built_yet_is_said_before_anything_is_read(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(METRICS, "irs")
     ended = run("score", tmp_path / "missing.npz", "--metrics", "irs")
     assert ended.code == 2
     assert "irs" in ended.err
