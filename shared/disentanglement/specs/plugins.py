@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 from disentanglement.errors import SpecError
 from disentanglement.specs.base import Plugin, Spec
-from disentanglement.specs.sources import find_source, installed_entry_points
+from disentanglement.specs.sources import check_call, find_source, installed_entry_points
 
 VARIABLE = "DISENTANGLEMENT_PLUGINS"
 ANYTHING = "*"
@@ -65,12 +65,16 @@ def source_digests(specs: Iterable[Spec], trusted: Trusted) -> dict[str, str]:
     """Digests of the sources of the plugins that have none yet, by the plugin's name. Imports nothing.
 
     Raises:
-        SpecError: code that may not run here, or whose source is not here.
+        SpecError: code that may not run here, whose source is not here, or that does not take the parameters it is
+            given, as far as its text tells.
     """
     specs = list(specs)
     trusted.check(specs)
-    unknown = {plugin.name: field for field, plugin in plugins_of(specs) if not plugin.source_digest}
-    return {name: find_source(name, field).digest for name, field in unknown.items()}
+    unknown = {(field, str(plugin)): plugin for field, plugin in plugins_of(specs) if not plugin.source_digest}
+    for (field, _), plugin in unknown.items():
+        check_call(plugin, field)
+    fields = {plugin.name: field for (field, _), plugin in unknown.items()}
+    return {name: find_source(name, field).digest for name, field in fields.items()}
 
 
 def with_digests(spec: AnySpec, digests: Mapping[str, str]) -> AnySpec:

@@ -1,4 +1,4 @@
-"""Where a plugin's source lies, the digest of it, and its import; only `load` runs anybody's code.
+"""Where a plugin's source lies, its digest, what it takes, and its import; only `load` runs anybody's code.
 
 A plugin is named by an entry point of the group `disentanglement.plugins`, or as `module:name`. Its digest covers
 
@@ -15,7 +15,8 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
@@ -24,10 +25,17 @@ from typing import Any, TypeVar, cast
 
 from disentanglement.errors import SpecError
 from disentanglement.specs.base import Plugin
+from disentanglement.specs.signatures import check_parameters, definition, signature_of
 
 GROUP = "disentanglement.plugins"
 
 Made = TypeVar("Made")
+
+NUM_BEFORE = {"encoder": 2, "decoder": 2, "discriminator": 1, "optimizer": 1, "discriminator_optimizer": 1}
+"""Arguments that stand before a plugin's parameters, by the field that it fills; none in others."""
+
+WRONG = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError, NotImplementedError)
+"""What code raises that was given something unfit; want of memory or of a device may pass, and is none of these."""
 
 _imported: dict[str, str] = {}
 """Digests, by file or folder, of the sources that this process has imported."""
@@ -41,6 +49,8 @@ class Source:
     name: str
     root: Path
     """The file, or the folder of the package."""
+    file: Path
+    """The module's own."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -77,7 +87,25 @@ def find_source(name: str, field: str = "plugin") -> Source:
         raise SpecError.of(f"{field}.name", "a module with Python source", f"{name} ({origin or 'a folder'})")
     top = next(spec for spec in specs if spec.origin is not None)  # namespace packages have none
     root = Path(str(top.origin))
-    return Source(module, name_in_module, root if top.submodule_search_locations is None else root.parent)
+    whole = root if top.submodule_search_locations is None else root.parent
+    return Source(module, name_in_module, whole, Path(origin))
+
+
+def check_call(plugin: Plugin, field: str) -> None:
+    """Whether a plugin's name and parameters fit its source, as far as the text tells; imports nothing.
+
+    Raises:
+        SpecError: there is no such source or no such name in it, or a parameter is unknown, missing or of a wrong type.
+    """
+    source = find_source(plugin.name, field)
+    found = definition(source.module, source.file, source.name, field)
+    if found is None:
+        return
+    if found.module.partition(".")[0] != source.module.partition(".")[0]:
+        raise SpecError.of(f"{field}.name", f"a class or function defined in {source.module}", source.name)
+    signature = signature_of(found)
+    if signature is not None:
+        check_parameters(plugin, signature, NUM_BEFORE.get(_place(field), 0), field)
 
 
 def load(plugin: Plugin, field: str) -> Any:
@@ -104,18 +132,39 @@ def make(plugin: Plugin, field: str, kind: type[Made], *arguments: object) -> Ma
     `kind` is the type of what it makes, a protocol or a class.
 
     Raises:
-        SpecError: as `load`; the parameters are not those that it takes; or it makes something else.
+        SpecError: as `load`; the parameters are not those that it takes, or it fails with them; or it makes something
+            else.
     """
     factory = load(plugin, field)
+    check_call(plugin, field)
     try:
         inspect.signature(factory).bind(*arguments, **plugin.parameters)
     except TypeError as error:
         raise SpecError.of(f"{field}.parameters", f"what {plugin.name} takes ({error})", plugin.parameters) from None
-    made = factory(*arguments, **plugin.parameters)
+    try:
+        made = factory(*arguments, **plugin.parameters)
+    except WRONG as error:
+        raise unfit(plugin, field, error) from error
     if missing := lacking(made, kind):
         wanted = f"what makes {kind.__name__} ({', '.join(missing)})"
         raise SpecError.of(f"{field}.name", wanted, f"{plugin.name}, which makes {type(made).__name__}")
     return cast(Made, made)
+
+
+def unfit(plugin: Plugin, field: str, error: Exception) -> SpecError:
+    """What is said where a plugin fails with the parameters that it was given."""
+    wanted = f"what {plugin.name} can work with ({type(error).__name__}: {error})"
+    return SpecError.of(f"{field}.parameters", wanted, plugin.parameters or "none")
+
+
+def blamed(plugins: Iterable[tuple[str, Plugin]], error: Exception) -> tuple[str, Plugin] | None:
+    """The plugin, with its field, whose file an error passed last; without such a file the first one, if any."""
+    by_file = [(find_source(plugin.name, field).file, (field, plugin)) for field, plugin in plugins]
+    passed = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    for file in reversed(passed):
+        if found := next((own for of_plugin, own in by_file if of_plugin == file), None):
+            return found
+    return by_file[0][1] if by_file else None
 
 
 def lacking(made: object, kind: type) -> list[str]:
@@ -128,6 +177,11 @@ def lacking(made: object, kind: type) -> list[str]:
 def installed_entry_points() -> dict[str, EntryPoint]:
     """Plugins that installed packages offer, by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _place(field: str) -> str:
+    """`encoder` of `architecture.encoder.plugin`."""
+    return field.removesuffix(".plugin").rpartition(".")[2]
 
 
 def _module_and_name(name: str, field: str) -> tuple[str, str]:

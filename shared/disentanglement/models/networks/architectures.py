@@ -15,8 +15,9 @@ from torch import Tensor
 
 from disentanglement.errors import SpecError
 from disentanglement.models.networks.layers import Conv, Deconv, Dense, ImageShape, Layer, Reshape, Variable
+from disentanglement.specs.base import Plugin
 from disentanglement.specs.networks import ArchitectureSpec, DecoderSpec, DiscriminatorSpec, EncoderSpec
-from disentanglement.specs.sources import make
+from disentanglement.specs.sources import WRONG, make, unfit
 
 IMAGE_SIDE = 64
 """Of the images that the convolutional networks take; the others take any."""
@@ -177,14 +178,18 @@ def encoder_of(spec: EncoderSpec, image_shape: ImageShape, num_latent: int) -> E
     """The encoder that a spec names; a plugin is called with image shape, number of latents and its parameters."""
     if spec.plugin is None:
         return ENCODERS[spec.word](image_shape, num_latent)
-    return make(spec.plugin, "architecture.encoder.plugin", Encoder, image_shape, num_latent)
+    made = make(spec.plugin, "architecture.encoder.plugin", Encoder, image_shape, num_latent)
+    check_variables(lambda: made.layers, spec.plugin, "architecture.encoder.plugin")
+    return made
 
 
 def decoder_of(spec: DecoderSpec, image_shape: ImageShape, num_latent: int) -> Decoder:
     """The decoder that a spec names; a plugin is called with image shape, number of latents and its parameters."""
     if spec.plugin is None:
         return DECODERS[spec.word](image_shape, num_latent)
-    return make(spec.plugin, "architecture.decoder.plugin", Decoder, image_shape, num_latent)
+    made = make(spec.plugin, "architecture.decoder.plugin", Decoder, image_shape, num_latent)
+    check_variables(lambda: made.layers, spec.plugin, "architecture.decoder.plugin")
+    return made
 
 
 def discriminator(spec: DiscriminatorSpec, num_latent: int) -> tuple[Layer, ...]:
@@ -194,4 +199,20 @@ def discriminator(spec: DiscriminatorSpec, num_latent: int) -> tuple[Layer, ...]
     """
     if spec.plugin is None:
         return DISCRIMINATORS[spec.word](num_latent)
-    return make(spec.plugin, "discriminator.plugin", tuple, num_latent)
+    made = make(spec.plugin, "discriminator.plugin", tuple, num_latent)
+    check_variables(lambda: made, spec.plugin, "discriminator.plugin")
+    return made
+
+
+def check_variables(layers: Callable[[], tuple[Layer, ...]], plugin: Plugin, field: str) -> None:
+    """Raises `SpecError` unless all variables of a plugin's layers have shapes of whole numbers from 1."""
+    try:
+        shapes: dict[str, tuple[object, ...]] = {
+            variable.name: tuple(variable.shape) for layer in layers() for variable in layer.variables()
+        }
+    except WRONG as error:
+        raise unfit(plugin, field, error) from error
+    for name, shape in shapes.items():
+        if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in shape):
+            wanted = f"what gives {name} a shape of whole numbers from 1, not {shape}"
+            raise SpecError.of(f"{field}.parameters", wanted, plugin.parameters or "none")

@@ -28,13 +28,15 @@ from disentanglement.models.networks.layers import Variable
 from disentanglement.models.networks.network import Networks
 from disentanglement.models.networks.ops import ops_for
 from disentanglement.models.networks.weights import check_same_tensors
-from disentanglement.models.objectives.protocol import Batch, Noise, Objective
+from disentanglement.models.objectives.protocol import Batch, Noise, Objective, Terms
 from disentanglement.models.streams import Streams
 from disentanglement.models.training.captured import CapturedIterations, can_be_recorded, recorded_training
 from disentanglement.models.training.meter import MeanTerms, TermsMeter
 from disentanglement.models.training.optimizers import Optimizer, optimizer_of
 from disentanglement.specs import TrainSpec
 from disentanglement.specs.networks import OptimizerSpec
+from disentanglement.specs.plugins import plugins_of
+from disentanglement.specs.sources import WRONG, blamed, unfit
 
 Update = Callable[[int, Sequence[Tensor]], None]
 """(which optimiser, its gradients): the networks' is 0, the players' follow."""
@@ -179,7 +181,7 @@ class Training:
 
     def iterate(self, batch: Batch, noise: Noise, update: Update) -> None:
         """What an iteration does on the device: all gradients at the current weights, then all optimisers step."""
-        terms = self.objective.loss(self.networks, batch, noise, self.device_step)
+        terms = self._terms(batch, noise)
         losses = (terms.loss, *terms.player_losses)
         gradients = [
             torch.autograd.grad(loss, optimizer.weights, retain_graph=loss is not losses[-1], materialize_grads=True)
@@ -189,6 +191,14 @@ class Training:
             update(player, own)
         self.meter.add(terms, self.device_step)
         self.device_step += self.objective.steps_per_iteration
+
+    def _terms(self, batch: Batch, noise: Noise) -> Terms:
+        try:
+            return self.objective.loss(self.networks, batch, noise, self.device_step)
+        except WRONG as error:
+            if own := blamed(plugins_of([self.spec]), error):
+                raise unfit(own[1], own[0], error) from error
+            raise
 
     def _optimizer(self, *variables: Iterable[Variable], spec: OptimizerSpec) -> Optimizer:
         names = [variable.name for some in variables for variable in some]

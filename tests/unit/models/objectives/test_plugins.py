@@ -249,3 +249,37 @@ def test_an_optimiser_is_told_its_own_updates_and_the_steps_counted(
     training = Training(train(objective=objective, optimizer=own("Recorder")), data)
     training.advance(3)
     assert importlib.import_module("own_parts_of_a_test").Recorder.seen == expected
+
+
+# A parameter of another type than the layers can be made of; the source has no annotations to go by.
+@pytest.mark.parametrize("width", ["many", 2.5, 0, None, [1, 2]])
+def test_networks_of_a_wrong_parameter_name_the_field(width: Any, data: TrainingData) -> None:
+    networks = {"encoder": own("encoder", width=width), "decoder": own("decoder"), "num_latent": 3}
+    with pytest.raises(SpecError) as caught:
+        Training(train(architecture=networks), data)
+    (violation,) = caught.value.violations
+    assert violation.field == "architecture.encoder.plugin.parameters"
+    assert str(width) in violation.given
+
+
+def test_a_discriminator_of_a_wrong_parameter_names_the_field(data: TrainingData) -> None:
+    discriminator = own("narrow_discriminator", width="many")
+    with pytest.raises(SpecError) as caught:
+        Training(train(objective={"factor_vae": {"gamma": 1, "discriminator": discriminator}}), data)
+    assert [violation.field for violation in caught.value.violations] == ["discriminator.plugin.parameters"]
+
+
+def test_what_fails_in_a_step_is_blamed_on_the_plugin_whose_code_it_is(parts: PluginFiles, data: TrainingData) -> None:
+    parts.write("another_of_a_test.py", "def loss(power):\n    return lambda images, outputs: images.no_such_thing\n")
+    reconstruction = {"plugin": {"name": "another_of_a_test:loss", "parameters": {"power": "much"}}}
+    training = Training(train(objective=own("Tripled"), reconstruction=reconstruction), data)
+    with pytest.raises(SpecError, match="AttributeError") as caught:
+        training.advance(1)
+    assert [violation.field for violation in caught.value.violations] == ["reconstruction.plugin.parameters"]
+
+
+def test_what_fails_without_a_plugin_is_a_defect(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training(train(), data)
+    monkeypatch.setattr(Unsupervised, "loss", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        training.advance(1)
