@@ -7,6 +7,7 @@ from disentanglement.metrics.dci import METRIC as DCI
 from disentanglement.metrics.factor_vae_score import METRIC as FACTOR_VAE_SCORE
 from disentanglement.metrics.metric import Metric, MetricResult
 from disentanglement.metrics.mig import METRIC as MIG
+from disentanglement.metrics.modern_catalog import MODERN_METRICS
 from disentanglement.metrics.plugin import METRIC as PLUGIN
 from disentanglement.metrics.progress import Progress, silent
 from disentanglement.metrics.sampling import Representation
@@ -18,6 +19,7 @@ METRICS: dict[str, Metric] = {
     "sap_score": SAP_SCORE,
     "factor_vae_score": FACTOR_VAE_SCORE,
     "dci": DCI,
+    **MODERN_METRICS,
 }
 """Those that are built; a plugin is somebody's own, and its code is looked for when it is computed."""
 

@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from disentanglement.metrics.catalog import METRICS
 from disentanglement.metrics.metric import Needs
+from disentanglement.rpc.modern_score_keys import MODERN_SCORE_KEYS
 from disentanglement.specs import MetricSpec, Spec
 from disentanglement.specs.canonical import contract_version
 from disentanglement.v1 import metric_pb2
@@ -23,6 +24,7 @@ SCORE_KEYS = {
     "sap_score": ("SAP_score",),
     "factor_vae_score": ("train_accuracy", "eval_accuracy", "num_active_dims"),
     "dci": ("informativeness_train", "informativeness_test", "disentanglement", "completeness"),
+    **MODERN_SCORE_KEYS,
 }
 
 

@@ -16,6 +16,7 @@ from disentanglement.errors import MetricUndefined, NotBuiltYet, SpecError
 from disentanglement.metrics.catalog import METRICS, evaluate_metric
 from disentanglement.metrics.dci import dci
 from disentanglement.metrics.metric import Needs
+from disentanglement.metrics.modern_catalog import MODERN_METRICS
 from disentanglement.metrics.sampling import (
     FactorGrid,
     GridRepresentation,
@@ -135,6 +136,7 @@ SPECS = [
     MetricSpec(sap_score=SapScore(num_train=200, num_test=100)),
     MetricSpec(factor_vae_score=SMALL_FACTOR_VAE),
     MetricSpec(dci=Dci(num_train=100, num_test=50)),
+    *(MetricSpec.model_validate({word: {"num_train": 100}}) for word in MODERN_METRICS),
 ]
 
 
@@ -166,7 +168,8 @@ def test_progress_of_factor_vae_rises_to_one() -> None:
     assert shares == pytest.approx([500 / 750, 1.0])
 
 
-def test_a_metric_without_code_is_not_built_yet() -> None:
+def test_a_metric_without_code_is_not_built_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(METRICS, "irs")
     with pytest.raises(NotBuiltYet, match=r"metric irs is not built yet; there are mig, sap_score"):
         evaluate_metric(MetricSpec.model_validate("irs"), PERFECT, 0)
 
