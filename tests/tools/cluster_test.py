@@ -6,12 +6,14 @@ researcher does it. Stages, by CLUSTER_ARGS="--stages install,study" (each needs
   study    a small Study to its table, equal to the run without a cluster bit for bit
   chaos    the same of another Study, while processes, pods, nodes, the control plane and MinIO are killed
   checks   good and bad Studies, rights of the accounts, Pod Security, probes, a bad image, GPUs on a node
-It ends in one line of figures, and leaves the host as it was. `--clean FOLDER` removes what a killed run left.
+It ends in one line of figures, and leaves the host as it was. `--clean FOLDER` removes what a killed run left, and the
+folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -34,6 +36,9 @@ from disentanglement.errors import DisentanglementError
 
 STAGES: dict[str, Callable[[Installed, Path], str]] = {"study": run_study, "chaos": run_chaos, "checks": run_checks}
 DATA_SET = "dummy_data"
+FOLDERS = "disentanglement-cluster-"
+"""How the names of folders of runs begin."""
+ENDS_WITHIN_S = 10.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,17 +52,35 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="wait for Enter before the cluster is taken down")
     options = parser.parse_args(arguments)
     if options.clean:
-        clean_up(options.clean)
-        return 0
+        return clean(options.clean)
     wanted = [name for name in options.stages.split(",") if name and name != "install"]
     if unknown := set(wanted) - set(STAGES):
         parser.error(f"no such stage: {', '.join(unknown)}")
     if reason := kube_cluster.missing_programs() or container_engine.what_is_missing():
         sys.stderr.write(f"cluster-test: {reason}\n")
         return 1
-    with tempfile.TemporaryDirectory(prefix="disentanglement-cluster-") as folder:
+    with tempfile.TemporaryDirectory(prefix=FOLDERS) as folder:
         say(f"below {folder} (if this is killed: python tests/tools/cluster_test.py --clean {folder})")
         run(Path(folder), wanted, images=options.images, keep=options.keep)
+    return 0
+
+
+def clean(folder: Path) -> int:
+    """Ends what a killed run left running and removes its folder (gigabytes of images); the exit status."""
+    folder = folder.resolve()
+    if not folder.name.startswith(FOLDERS):  # what follows removes all of it
+        sys.stderr.write(f"cluster-test: --clean wanted the folder of a run ({FOLDERS}...), got {folder}\n")
+        return 2
+    marker = folder / "network"
+    network = marker.read_text() if marker.exists() else folder.name
+    clean_up(folder)
+    until = time.monotonic() + ENDS_WITHIN_S
+    while (left := left_behind(folder, network)) and time.monotonic() < until:
+        time.sleep(0.1)  # what was killed takes a moment
+    if left:
+        sys.stderr.write("\n".join([*left, f"cluster-test: {folder} is in use still, and stays\n"]))
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

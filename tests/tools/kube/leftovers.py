@@ -63,8 +63,13 @@ def _processes_of(folder: Path) -> Iterator[tuple[int, str]]:
         pid = int(path.parent.name)
         with suppress(OSError):
             words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if f"{folder}/" in words and pid != os.getpid():
+            if f"{folder}/" in words and pid != os.getpid() and not _has_ended(path.parent):
                 yield pid, words[:200]
+
+
+def _has_ended(process: Path) -> bool:
+    """Whether nothing but its exit status is left: some kernels tell its command line until somebody asks for that."""
+    return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
 
 
 def _mounts_below(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cluster_test
 import pytest
 import tiny_steps
 import yaml
@@ -104,3 +105,31 @@ def test_a_process_that_is_left_is_found_and_killed_by_its_record_alone(tmp_path
         finally:
             foreign.kill()
             processes.stop()
+
+
+def test_what_a_killed_run_left_is_removed_with_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / f"{cluster_test.FOLDERS}abc"
+    processes = Processes(folder / "node1" / "processes")
+    processes.start("containerd", [*SLEEP, str(folder / "socket")])
+    (folder / "images").write_bytes(b"gigabytes")
+    try:
+        assert cluster_test.main(["--clean", str(folder)]) == 0
+        assert not folder.exists()
+        assert not processes.is_running("containerd")
+    finally:
+        processes.kill("containerd")
+
+
+def test_a_folder_that_is_in_use_still_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_test, "ENDS_WITHIN_S", 0.0)
+    monkeypatch.setattr(cluster_test, "left_behind", lambda folder, network: [f"{folder}/rootfs is mounted"])
+    folder = tmp_path / f"{cluster_test.FOLDERS}abc"
+    folder.mkdir()
+    assert cluster_test.clean(folder) == 1
+    assert folder.exists()
+
+
+def test_no_other_folder_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    assert cluster_test.main(["--clean", str(tmp_path)]) == 2
+    assert (tmp_path / "precious").exists()
