@@ -34,8 +34,8 @@ from golden_metrics import CASES, SMALL, WITH_FUNCTION, WITH_TRACE, Case, TableR
 from numpy.random import RandomState
 
 from disentanglement.metrics import dci, evaluate_metric, factor_vae_score, mig
+from disentanglement.metrics.aggregations import completeness, disentanglement
 from disentanglement.metrics.boosted_trees import fit_boosted_trees, sort_codes
-from disentanglement.metrics.dci import completeness, disentanglement
 from disentanglement.metrics.discretizer import discretize
 from disentanglement.metrics.information import entropies
 from disentanglement.metrics.sampling import variance_of_codes, variances_at_fixed_factors

@@ -14,6 +14,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from disentanglement.errors import MetricUndefined
+from disentanglement.metrics.aggregations import completeness, disentanglement
 from disentanglement.metrics.arrays import (
     Points,
     check_factors_vary,
@@ -29,9 +30,6 @@ from disentanglement.specs.metrics import Dci
 
 if TYPE_CHECKING:
     from disentanglement.metrics.boosted_trees import SortedCodes
-
-FLOOR = 1e-11
-"""Added to importances, so that a code that is used for nothing has a uniform row, hence the score 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +91,6 @@ def _fit(
     trees = fit_boosted_trees(codes, train_N, random_state=random_state, progress=progress)
     train_accuracy = np.mean(trees.predict_training_points() == train_N)
     return trees.importance_D, float(train_accuracy), float(np.mean(trees.predict(test.codes_ND) == test_N))
-
-
-def disentanglement(importance_DK: NDArray[np.float64]) -> float:
-    """How far each code is from serving several factors, weighted by how much it is used: 0 to 1."""
-    return _concentration(importance_DK)
-
-
-def completeness(importance_DK: NDArray[np.float64]) -> float:
-    """How far each factor is from being spread over several codes, weighted by its importance: 0 to 1."""
-    return _concentration(importance_DK.T)
-
-
-def _concentration(importance_RC: NDArray[np.float64]) -> float:
-    """One minus the entropy of each row, in base of its length; averaged by the rows' weights."""
-    from scipy.stats import entropy
-
-    concentration_R = 1.0 - entropy(importance_RC.T + FLOOR, base=importance_RC.shape[1])
-    weighed_RC = importance_RC if importance_RC.any() else np.ones_like(importance_RC)
-    weight_R = weighed_RC.sum(axis=1) / weighed_RC.sum()
-    return float((concentration_R * weight_R).sum())
 
 
 def evaluate(spec: Dci, representation: Representation, seed: int, progress: Progress) -> DciResult:
