@@ -11,6 +11,7 @@ from disentanglement.cli.cluster_resources import name_of
 from disentanglement.cli.cluster_study import Cluster, Pace, counts_of, is_final, phase_of, plain, state_of
 from disentanglement.cli.console import print_json, say, saying_on_interrupt
 from disentanglement.cli.exit_codes import ExitCode
+from disentanglement.cli.study_ends import MEND, WRONG_SPEC
 from disentanglement.cli.study_view import StudyView
 from disentanglement.cluster.names import store_name
 
@@ -159,5 +160,7 @@ def _show_failures(study: Object) -> None:
     for failure in failures:
         what = f"{failure.get('step')} of model {failure.get('model')}"
         say(f"failed: {what}: {failure.get('reason')}: {failure.get('message')}", style="red")
-    if failures:
+    if any(failure.get("reason") == WRONG_SPEC for failure in failures):
+        say(f"{MEND} --cluster")
+    if any(failure.get("reason") != WRONG_SPEC for failure in failures):
         say(f"read more: disentangle study why {name} --cluster; again: disentangle study retry {name} --cluster")

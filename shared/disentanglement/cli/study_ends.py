@@ -10,6 +10,7 @@ import typer
 from disentanglement.cli.console import print_json, say
 from disentanglement.cli.exit_codes import ExitCode
 from disentanglement.cli.study_view import StudyView
+from disentanglement.errors import SpecError
 
 if TYPE_CHECKING:
     from disentanglement.cli.study_view import StudyState
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from disentanglement.storage.failures import FailureRecord
 
 MOST_FAILURES = 20
+WRONG_SPEC = SpecError.of("", "", "").reason
+MEND = "a SPEC_ERROR stays one: mend the spec and submit again: disentangle study run FILE --replace"
+"""What is said where a step can't succeed as it is written, however often it is tried."""
 
 
 def view_of(name: str) -> StudyView:
@@ -54,5 +58,7 @@ def show_failures(name: str, failures: Sequence[FailureRecord | FailedStep]) -> 
         say(f"failed: {record.step} {record.step_key[:40]}... {record.reason}: {record.message}", style="red")
     if len(failures) > MOST_FAILURES:
         say(f"and {len(failures) - MOST_FAILURES} more: disentangle study status {name} --json")
-    if failures:
+    if any(record.reason == WRONG_SPEC for record in failures):
+        say(MEND)
+    if any(record.reason != WRONG_SPEC for record in failures):
         say(f"let them be tried again: disentangle study retry {name}")

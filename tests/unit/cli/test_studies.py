@@ -15,7 +15,7 @@ import pytest
 from disentanglement.cli import local_study
 from disentanglement.cli.local_study import LocalStudy
 from disentanglement.cli.settings import Place
-from disentanglement.errors import NonFiniteLoss
+from disentanglement.errors import NonFiniteLoss, SpecError
 from disentanglement.specs import StepSpec, canonical
 from disentanglement.specs.canonical import contract_version, step_of
 from disentanglement.storage.commit import Attempt, commit
@@ -95,6 +95,16 @@ def test_a_failure_is_shown_and_forgotten_by_retry(submitted: LocalStudy, run: A
     assert "step 7" in run("study", "status", "tiny").err
     assert run("study", "retry", "tiny", "--json").json["retried_steps"] == 1
     assert run("study", "status", "tiny", "--json").json["failures"] == []
+
+
+def test_what_is_wrong_in_the_spec_is_to_be_mended_and_not_tried_again(submitted: LocalStudy, run: Any) -> None:
+    first, second = (next(steps_of(model)) for model in submitted.plan.models)
+    submitted.ledger.record_failure(first, SpecError.of("objective.plugin.parameters", "what it takes", "another"))
+    said = run("study", "status", "tiny").err
+    assert "mend the spec and submit again" in " ".join(said.split())
+    assert "study retry" not in said
+    submitted.ledger.record_failure(second, NonFiniteLoss(7))
+    assert "study retry tiny" in run("study", "status", "tiny").err
 
 
 def test_a_cancelled_study_ends_its_watch_and_goes_on_when_it_is_submitted_again(
