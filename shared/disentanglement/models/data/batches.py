@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from disentanglement.datasets.ground_truth import GroundTruth
+from disentanglement.datasets.labelled_sample import LabelledSample
 from disentanglement.models.data.images import TrainingData
-from disentanglement.models.data.labelled import LabelledBatches, LabelledSample, num_validation_batches
+from disentanglement.models.data.labelled import LabelledBatches, num_validation_batches
 from disentanglement.models.data.paired import PairedBatches
 from disentanglement.models.objectives.protocol import Batch
 from disentanglement.models.streams import Streams

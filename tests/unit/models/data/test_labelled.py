@@ -13,9 +13,10 @@ from numpy.random import RandomState
 
 from disentanglement.datasets.card import DataCard, Factor, Origin
 from disentanglement.datasets.ground_truth import GridData
+from disentanglement.datasets.labelled_sample import LabelledSample
 from disentanglement.errors import SpecError
 from disentanglement.models.data.images import TrainingData
-from disentanglement.models.data.labelled import LabelledBatches, LabelledSample, num_validation_batches
+from disentanglement.models.data.labelled import LabelledBatches, num_validation_batches
 from disentanglement.models.streams import Streams
 from disentanglement.specs.supervision import LabelledDataSpec
 
