@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ def score(
     metrics: Annotated[str, typer.Option("--metrics", "-m", help="Comma-separated, e.g. mig,sap_score,dci")],
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="For what a metric draws")] = 0,
     set_: SetOption = None,
+    standard_error: Annotated[bool, typer.Option("--standard-error", help="Of scores that have one")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score your own codes. Needs no model, no data set, no torch.
@@ -62,6 +63,7 @@ def score(
             test_factors=arrays.get("test_factors"),
             metrics=specs,
             seed=seed,
+            standard_error=standard_error,
             progress=lambda share: update(share, specs[min(len(specs) - 1, int(share * len(specs)))].word),
         )
     _show(outcomes, names, as_json=as_json)
@@ -78,10 +80,10 @@ def _show(
     from disentanglement.cli.tables import print_records
 
     rows = [
-        {"metric": metric, "key": key, "value": float(value)}
+        {"metric": metric, "key": key, "value": text}
         for metric, outcome in outcomes.items()
         if not isinstance(outcome, DisentanglementError)
-        for key, value in outcome.items()
+        for key, text in with_errors(outcome)
     ]
     if rows:
         print_records(rows, as_json=False, nothing="")
@@ -89,6 +91,16 @@ def _show(
         if isinstance(outcome, DisentanglementError):
             for line in complaints(outcome):
                 say(f"{metric}: {named(line, names)}", style="red")
+
+
+def with_errors(scores: Mapping[str, float]) -> Iterator[tuple[str, float | str]]:
+    """Each score by its key, `0.4321 ± 0.0123` where it has a standard error."""
+    from disentanglement.metrics.uncertainty import SUFFIX
+
+    for key, value in scores.items():
+        error = scores.get(f"{key}{SUFFIX}")
+        if not key.endswith(SUFFIX):
+            yield key, float(value) if error is None else f"{value:.4f} ± {error:.4f}"
 
 
 def plain(outcome: dict[str, float] | DisentanglementError, names: Mapping[int, str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from disentanglement.metrics.catalog import METRICS, find_metric
 from disentanglement.metrics.metric import MetricResult, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, part_of, silent
+from disentanglement.metrics.uncertainty import with_standard_errors
 from disentanglement.specs.metrics import MetricSpec
 
 Outcome = dict[str, float] | DisentanglementError
@@ -26,6 +27,7 @@ def score_arrays(
     test_factors: ArrayLike | None = None,
     metrics: Iterable[str | MetricSpec],
     seed: int = 0,
+    standard_error: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Outcome]:
     """Scores of codes [N, D] against factors [N, K] (integers), for each metric by its word or its spec.
@@ -35,7 +37,7 @@ def score_arrays(
     used, unless there are no test points and a spec's `num_train` or `num_test` is not at its default: then so
     many are drawn by the seed. A metric that has no value on these arrays has the error as its outcome, and the others
     still have their scores. factor_vae_score needs the whole grid of factor combinations in data-set order,
-    and says so.
+    and says so. With `standard_error`, a score that has one is followed by it, as `discrete_mig.standard_error`.
 
     Raises SpecError, before anything is computed, for an unknown metric, a metric named twice, and arrays
     whose shape or dtype cannot be right.
@@ -45,7 +47,7 @@ def score_arrays(
     outcomes: dict[str, Outcome] = {}
     for position, (word, spec) in enumerate(specs.items()):
         part = part_of(progress, position / len(specs), (position + 1) / len(specs))
-        outcomes[word] = _outcome(spec, arrays, seed, part)
+        outcomes[word] = _outcome(spec, arrays, seed, standard_error, part)
     return outcomes
 
 
@@ -71,15 +73,31 @@ def _by_word(word: str, field: str) -> MetricSpec:
 
 def score_metric(spec: MetricSpec, arrays: OwnArrays, seed: int, *, progress: Progress = silent) -> MetricResult:
     """One metric of somebody's own arrays; raises what the metric raises."""
-    metric, (_, parameters) = find_metric(spec), spec.selected
-    if metric.needs is not Needs.FIXED_FACTORS:
-        arrays = arrays.sized(parameters, seed, held_out=metric.needs is Needs.HELD_OUT_POINTS)
-    return metric.score(parameters, arrays, seed, progress)
+    _, parameters = spec.selected
+    return find_metric(spec).score(parameters, arrays_for(spec, arrays, seed), seed, progress)
 
 
-def _outcome(spec: MetricSpec, arrays: OwnArrays, seed: int, progress: Progress) -> Outcome:
+def arrays_for(spec: MetricSpec, arrays: OwnArrays, seed: int) -> OwnArrays:
+    """The points that a metric is computed on: as many as its parameters ask for."""
+    needs, (_, parameters) = find_metric(spec).needs, spec.selected
+    if needs is Needs.FIXED_FACTORS:
+        return arrays
+    return arrays.sized(parameters, seed, held_out=needs is Needs.HELD_OUT_POINTS)
+
+
+def scores_of_arrays(
+    spec: MetricSpec, arrays: OwnArrays, seed: int, *, standard_error: bool, progress: Progress = silent
+) -> dict[str, float]:
+    """Scores by key; with `standard_error` also theirs, as `metrics.uncertainty` has it."""
+    result = score_metric(spec, arrays, seed, progress=progress)
+    if not standard_error:
+        return result.scores()
+    return with_standard_errors(spec, result, arrays_for(spec, arrays, seed), seed)
+
+
+def _outcome(spec: MetricSpec, arrays: OwnArrays, seed: int, standard_error: bool, progress: Progress) -> Outcome:
     try:
-        return score_metric(spec, arrays, seed, progress=progress).scores()
+        return scores_of_arrays(spec, arrays, seed, standard_error=standard_error, progress=progress)
     except Interrupted:
         raise
     except DisentanglementError as error:

@@ -7,13 +7,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from disentanglement.errors import Interrupted, NotBuiltYet, StepNotCommitted
+from disentanglement.errors import Interrupted, StepNotCommitted
 from disentanglement.metrics.catalog import evaluate_metric, find_metric
-from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress as Share
 from disentanglement.metrics.sampling import GridRepresentation, Samples, SharedRepresentation
-from disentanglement.metrics.scoring import score_metric
+from disentanglement.metrics.scoring import scores_of_arrays
+from disentanglement.metrics.uncertainty import with_standard_errors
 from disentanglement.specs import (
     EvaluateSpec,
     PostprocessSpec,
@@ -52,8 +52,6 @@ def evaluate(spec: EvaluateSpec, representation_key: StepKey, context: StepConte
         Interrupted: asked to stop.
     """
     find_metric(spec.metric)
-    if spec.standard_error:
-        raise NotBuiltYet("standard_error")
     extracted = committed(context.store, "postprocess", representation_key)
     if extracted is None:
         raise StepNotCommitted(f"the representation {representation_key} is not extracted yet")
@@ -63,31 +61,37 @@ def evaluate(spec: EvaluateSpec, representation_key: StepKey, context: StepConte
 def _computed(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> Computed:
     check_runnable([spec], context.trusted)
     if extracted.key.step_key.cell == UPLOADED:
-        return Computed(results=_score_uploaded(spec, extracted.key.step_key, context).scores())
-    result, codes = _score_model(spec, extracted, context)
+        return Computed(results=_score_uploaded(spec, extracted.key.step_key, context))
+    scores, codes = _score_model(spec, extracted, context)
     handed_on = {name: extracted.provenance.get(name) for name in ("data", "train_spec")}
     provenance = {**handed_on, "postprocess_spec": extracted.spec, "codes": codes.content_digest}
-    return Computed(results=result.scores(), provenance=provenance)
+    return Computed(results=scores, provenance=provenance)
 
 
-def _score_uploaded(spec: EvaluateSpec, key: StepKey, context: StepContext) -> MetricResult:
+def _score_uploaded(spec: EvaluateSpec, key: StepKey, context: StepContext) -> dict[str, float]:
     arrays = open_arrays(context.store, key)
     own = OwnArrays.read(arrays["codes"], arrays["factors"], arrays.get("test_codes"), arrays.get("test_factors"))
-    return score_metric(spec.metric, own, spec.random_seed, progress=_reporter(spec, context))
+    seed, report = spec.random_seed, _reporter(spec, context)
+    return scores_of_arrays(spec.metric, own, seed, standard_error=spec.standard_error, progress=report)
 
 
-def _score_model(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> tuple[MetricResult, StoredCodes]:
+def _score_model(spec: EvaluateSpec, extracted: Manifest, context: StepContext) -> tuple[dict[str, float], StoredCodes]:
     train_key = StepKey.parse(extracted.upstream[0])
     trained = parse_spec(TrainSpec, extracted.provenance["train_spec"])
     dataset = trained.dataset
     codes = open_codes(context.store, Cache(context.cache), CodesManifestKey(train_key, dataset.digest))
     factors = open_factors(context.store, dataset.name, dataset.digest)
     chosen = parse_spec(PostprocessSpec, extracted.spec).representation
-    representation = GridRepresentation(factors, *_tables(chosen, codes, spec.random_seed))
     samples = _samples_of(canonical_json(chosen.model_dump(mode="json")), codes.content_digest, dataset.digest)
-    shared = SharedRepresentation(representation, samples)
-    result = evaluate_metric(spec.metric, shared, spec.random_seed, progress=_reporter(spec, context))
-    return result, codes
+
+    def representation() -> SharedRepresentation:
+        """With the noise as it is at the start."""
+        return SharedRepresentation(GridRepresentation(factors, *_tables(chosen, codes, spec.random_seed)), samples)
+
+    result = evaluate_metric(spec.metric, representation(), spec.random_seed, progress=_reporter(spec, context))
+    if not spec.standard_error:
+        return result.scores(), codes
+    return with_standard_errors(spec.metric, result, representation(), spec.random_seed), codes
 
 
 @lru_cache(maxsize=1)

@@ -48,8 +48,6 @@ def _missing(spec: StepSpec) -> Iterator[str]:
             yield from _unless(spec.representation.word, REPRESENTATIONS, "representation")
         case EvaluateSpec():
             yield from _unless(spec.metric.word, METRICS if spec.metric.plugin is None else PLUGIN, "metric")
-            if spec.standard_error:
-                yield "standard_error"
 
 
 def _missing_of_training(spec: TrainSpec) -> Iterator[str]:

@@ -249,3 +249,15 @@ def test_a_damaged_file_is_read_or_refused_but_never_crashes(
     (tmp_path / "bad.npz").write_bytes(data[: len(data) - cut % len(data)] if cut % 3 == 0 else data)
     with contextlib.suppress(SpecError, ResourceExhausted):
         read_arrays(tmp_path / "bad.npz")
+
+
+def test_a_standard_error_stands_beside_its_score(run: Any, tmp_path: Path) -> None:
+    path = write(table(tmp_path), tmp_path / "own.csv")
+    plain = run("score", path, "--metrics", "mig", "--json").json["mig"]
+    scores = run("score", path, "--metrics", "mig", "--standard-error", "--json").json["mig"]
+    assert list(scores) == ["discrete_mig", "discrete_mig.standard_error"]
+    assert scores["discrete_mig"] == plain["discrete_mig"]
+    assert 0 < scores["discrete_mig.standard_error"] < 0.2
+    shown = run("score", path, "--metrics", "mig", "--standard-error").out
+    value, error = scores.values()
+    assert f"{value:.4f} ± {error:.4f}" in shown
