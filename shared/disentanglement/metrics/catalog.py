@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from disentanglement.errors import NotBuiltYet
+from disentanglement.metrics.beta_vae_score import METRIC as BETA_VAE_SKLEARN
 from disentanglement.metrics.dci import METRIC as DCI
 from disentanglement.metrics.factor_vae_score import METRIC as FACTOR_VAE_SCORE
+from disentanglement.metrics.irs import METRIC as IRS
 from disentanglement.metrics.metric import Metric, MetricResult
 from disentanglement.metrics.mig import METRIC as MIG
 from disentanglement.metrics.modern_catalog import MODERN_METRICS
+from disentanglement.metrics.modularity_explicitness import METRIC as MODULARITY_EXPLICITNESS
 from disentanglement.metrics.plugin import METRIC as PLUGIN
 from disentanglement.metrics.progress import Progress, silent
 from disentanglement.metrics.sampling import Representation
 from disentanglement.metrics.sap_score import METRIC as SAP_SCORE
+from disentanglement.metrics.unsupervised_metrics import METRIC as UNSUPERVISED_METRICS
 from disentanglement.specs.metrics import MetricSpec
 
 METRICS: dict[str, Metric] = {
@@ -19,6 +23,10 @@ METRICS: dict[str, Metric] = {
     "sap_score": SAP_SCORE,
     "factor_vae_score": FACTOR_VAE_SCORE,
     "dci": DCI,
+    "beta_vae_sklearn": BETA_VAE_SKLEARN,
+    "modularity_explicitness": MODULARITY_EXPLICITNESS,
+    "irs": IRS,
+    "unsupervised_metrics": UNSUPERVISED_METRICS,
     **MODERN_METRICS,
 }
 """Those that are built; a plugin is somebody's own, and its code is looked for when it is computed."""

@@ -24,6 +24,15 @@ SCORE_KEYS = {
     "sap_score": ("SAP_score",),
     "factor_vae_score": ("train_accuracy", "eval_accuracy", "num_active_dims"),
     "dci": ("informativeness_train", "informativeness_test", "disentanglement", "completeness"),
+    "beta_vae_sklearn": ("train_accuracy", "eval_accuracy"),
+    "modularity_explicitness": ("modularity_score", "explicitness_score_train", "explicitness_score_test"),
+    "irs": ("IRS", "num_active_dims", "num_active_codes"),
+    "unsupervised_metrics": (
+        "gaussian_total_correlation",
+        "gaussian_wasserstein_correlation",
+        "gaussian_wasserstein_correlation_norm",
+        "mutual_info_score",
+    ),
     **MODERN_SCORE_KEYS,
 }
 
