@@ -20,8 +20,8 @@ from disentanglement.errors import (
 
 LONGEST_WAIT_S = 30.0
 ACCEPTED = "what the API server accepts"
-NOISE = 'Invalid value: "object": '
-"""Before what a rule of the definition says."""
+WHOLE = '"object": '
+"""In place of the value, before what a rule about a whole object says."""
 
 
 class OutOfDate(Unavailable):
@@ -36,7 +36,8 @@ class Refusal(Violation):
     """A field that the API server refuses, in its own words."""
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.given.removeprefix(NOISE)} (so says the API server)"
+        said = self.given.removeprefix("Invalid value: ").removeprefix(WHOLE)
+        return f"{self.field}: {said} (so says the API server)"
 
 
 def error_of(what: str, status: int, headers: Mapping[str, str], body: bytes) -> DisentanglementError:

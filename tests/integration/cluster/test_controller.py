@@ -72,6 +72,24 @@ def test_a_metric_that_is_added_is_all_that_is_computed(cluster: Cluster, spec: 
     assert steps_of(cluster.jobs("more")) == ["evaluate", "evaluate", "train"]
 
 
+def test_a_metric_that_cannot_be_computed_stops_no_study_under_way(cluster: Cluster, spec: MakeSpec) -> None:
+    wanted = spec(models=2)
+    cluster.apply("partly", wanted)
+    cluster.wait("two pods run", lambda: len(cluster.running_pods("partly")) == 2)
+    cluster.change("partly", metrics=[*wanted["metrics"], "plugin: {name: 'nowhere:Metric'}"])
+
+    def refusal() -> str:
+        found = cluster.api.get(STUDIES, ObjectName(SYSTEM_NAMESPACE, "partly"))["status"]
+        told = {each["type"]: each for each in found["conditions"]}["Accepted"]
+        return told["message"] if told["status"] == "False" and found["phase"] == "Running" else ""
+
+    cluster.wait("the metric is refused, the rest runs", lambda: "delete the Study and apply it again" in refusal())
+    assert len(cluster.running_pods("partly")) == 2
+    with cluster.finishing("partly"):
+        status = cluster.wait_for_phase("partly", "Invalid")
+    assert status["counts"] == {"total": 2, "trained": 2, "evaluated": 2, "failed": 0}
+
+
 def test_failed_models_are_tried_again_when_asked(cluster: Cluster, spec: MakeSpec) -> None:
     def first_fails(step: Step, number: int) -> Fate:
         return Fate.REFUSED if (step, number) == ("train", 0) else Fate.COMMITTED

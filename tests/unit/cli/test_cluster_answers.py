@@ -130,10 +130,11 @@ def test_a_word_that_is_near_no_metric_gets_the_list(cluster: TinyKubernetes, ru
 
 
 def test_a_refusal_of_the_api_server_is_in_its_own_words(cluster: TinyKubernetes, run: Any, tiny: Path) -> None:
-    cluster.faults.append(Fault("PATCH", "studies", 422, message="modelsPerPod can not be changed"))
+    said = 'Invalid value: "object": modelsPerPod can not be changed'
+    cluster.faults.append(Fault("PATCH", "studies", 422, message=said))
     ended = run("study", "submit", tiny)
     assert ended.code == 2
-    assert "modelsPerPod can not be changed (so says the API server)" in ended.err
+    assert "error: PATCH studies: modelsPerPod can not be changed (so says the API server)" in ended.err
     assert "wanted" not in ended.err
 
 
