@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from every_objective import LABELLED, PAIRS, every_objective
@@ -113,6 +116,39 @@ def test_a_field_of_a_metric_that_is_given_twice_is_refused_by_name() -> None:
 
 def test_a_digest_may_be_set_beside_the_name_of_the_data_set() -> None:
     assert train_spec("dummy_data", "beta_vae", {"beta": 1, "dataset.digest": "0" * 64}).dataset.digest == "0" * 64
+
+
+class Documented(NamedTuple):
+    """A row of the table of `docs/models.md`: methods, parameters, and the command as words."""
+
+    methods: list[str]
+    parameters: set[str]
+    command: list[str]
+
+
+def documented() -> list[Documented]:
+    text = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+    rows = re.findall(r"^\| (.*) \| .* \| (.*) \| `(disentangle train .*)` \|$", text, re.MULTILINE)
+    quoted = re.compile("`([a-z0-9_]+)`")
+    return [Documented(quoted.findall(row[0]), set(quoted.findall(row[1])), shlex.split(row[2])) for row in rows]
+
+
+def test_every_method_is_documented() -> None:
+    words = [word for row in documented() for word in row.methods]
+    assert sorted(words) == sorted({objective.method for objective in every_objective()} | {"plugin"})
+
+
+@pytest.mark.parametrize("row", documented(), ids=lambda row: row.methods[0])
+def test_the_documented_command_trains_the_method_with_its_parameters(row: Documented) -> None:
+    assert row.command[:5] == ["disentangle", "train", "-d", "dsprites_full", "--method"]
+    assert row.command[5] in row.methods
+    assert set(row.command[6::2]) == {"--set"}
+    for method in row.methods:
+        word, told = methods()[method]
+        spec = train_spec("dsprites_full", method, assignments(row.command[7::2]))
+        assert method in ("plugin", spec.objective.method)
+        fields = type(spec.objective.selected[1]).model_fields.keys() - told.keys() - {"source_digest"}
+        assert (spec.objective.word, fields) == (word, row.parameters)
 
 
 def test_metrics_take_the_changes_that_name_them() -> None:
