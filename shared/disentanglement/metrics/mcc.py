@@ -140,7 +140,7 @@ def _with_noise_rows(correlation: Correlation) -> Metric:
     return points_metric(compute)
 
 
-MCC_PEARSON_PLAIN = _plain("pearson")
-MCC_SPEARMAN_PLAIN = _plain("spearman")
-MCC_PEARSON_NOISE_ROWS = _with_noise_rows("pearson")
-MCC_SPEARMAN_NOISE_ROWS = _with_noise_rows("spearman")
+PEARSON_PLAIN = _plain("pearson")
+SPEARMAN_PLAIN = _plain("spearman")
+PEARSON_NOISE_ROWS = _with_noise_rows("pearson")
+SPEARMAN_NOISE_ROWS = _with_noise_rows("spearman")

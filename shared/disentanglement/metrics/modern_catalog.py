@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from disentanglement.metrics import infomec, infomec_training, review_scores
+from disentanglement.metrics import infomec, infomec_training, mcc, omes, review_scores, z_variance
+from disentanglement.metrics.dci_es import METRIC as DCIES_FOREST
 from disentanglement.metrics.dcimig import METRIC as DCIMIG
 from disentanglement.metrics.jemmig import METRIC as JEMMIG
+from disentanglement.metrics.med import METRIC as MED
 from disentanglement.metrics.metric import Metric
 from disentanglement.metrics.migsup import METRIC as MIGSUP
 
@@ -22,4 +24,14 @@ MODERN_METRICS: dict[str, Metric] = {
     "jemmig": JEMMIG,
     "dcimig": DCIMIG,
     "modularity_ubisoft": review_scores.MODULARITY,
+    "dcies_forest": DCIES_FOREST,
+    "med": MED,
+    "mcc_pearson_plain": mcc.PEARSON_PLAIN,
+    "mcc_spearman_plain": mcc.SPEARMAN_PLAIN,
+    "mcc_pearson_noise_rows": mcc.PEARSON_NOISE_ROWS,
+    "mcc_spearman_noise_rows": mcc.SPEARMAN_NOISE_ROWS,
+    "omes_avg": omes.AVG,
+    "omes_max": omes.MAX,
+    "z_min_variance": z_variance.MIN,
+    "z_max_variance": z_variance.MAX,
 }

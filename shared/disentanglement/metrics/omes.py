@@ -159,5 +159,5 @@ def _metric(pooling: Pooling) -> Metric:
     return Metric(Needs.FIXED_FACTORS, evaluate, score)
 
 
-OMES_AVG = _metric("avg")
-OMES_MAX = _metric("max")
+AVG = _metric("avg")
+MAX = _metric("max")

@@ -214,5 +214,5 @@ def _metric(vote: Vote) -> Metric:
     return points_metric(compute)
 
 
-Z_MIN_VARIANCE = _metric("min")
-Z_MAX_VARIANCE = _metric("max")
+MIN = _metric("min")
+MAX = _metric("max")

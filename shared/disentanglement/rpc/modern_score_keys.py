@@ -4,6 +4,9 @@ from __future__ import annotations
 
 _INFOMEC = ("infom", "infoe", "infoc", "num_active_codes")
 _TRAINING = ("modularity_ratio", "modularity_gap", "compactness_ratio", "compactness_gap", "num_active_codes")
+_MCC = ("meanabscorr", "num_constant_codes")
+_OMES = ("omes", "overlap", "multiple_encoding", "num_active_codes")
+_Z_VARIANCE = ("train_accuracy", "eval_accuracy", "num_active_codes")
 
 MODERN_SCORE_KEYS: dict[str, tuple[str, ...]] = {
     "infomec_continuous": (*_INFOMEC, "num_repeating_codes"),
@@ -19,4 +22,21 @@ MODERN_SCORE_KEYS: dict[str, tuple[str, ...]] = {
     "jemmig": ("jemmig",),
     "dcimig": ("dcimig",),
     "modularity_ubisoft": ("modularity_score", "num_constant_codes"),
+    "dcies_forest": ("disentanglement", "completeness", "informativeness", "explicitness", "size", "best_depth"),
+    "med": (
+        "disentanglement",
+        "completeness",
+        "top1_disentanglement",  # with another `top_k` its number is in the key
+        "top1_completeness",
+        "informativeness_train",
+        "informativeness_test",
+    ),
+    "mcc_pearson_plain": _MCC,
+    "mcc_spearman_plain": _MCC,
+    "mcc_pearson_noise_rows": _MCC,
+    "mcc_spearman_noise_rows": _MCC,
+    "omes_avg": _OMES,
+    "omes_max": _OMES,
+    "z_min_variance": _Z_VARIANCE,
+    "z_max_variance": _Z_VARIANCE,
 }
