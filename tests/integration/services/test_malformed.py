@@ -59,12 +59,13 @@ def valid_requests() -> list[tuple[str, Message]]:
     extract.model.step.step_key = KEY
     extract.representation.mean.SetInParent()
     codes = np.zeros((4, 2), "<f4")
-    evaluate = evaluator.EvaluateMetricsRequest(parent=PARENT, metrics=[metric_pb2.MetricSpec(irs=metric_pb2.Irs())])
+    one_bin = metric_pb2.MetricSpec(irs=metric_pb2.Irs(num_bins=1))
+    evaluate = evaluator.EvaluateMetricsRequest(parent=PARENT, metrics=[one_bin])
     evaluate.codes.codes.CopyFrom(
         metric_pb2.Array(dtype=metric_pb2.DTYPE_FLOAT32, shape=codes.shape, data=codes.tobytes())
     )
     evaluate.codes.factors.CopyFrom(metric_pb2.Array(dtype=metric_pb2.DTYPE_INT8, shape=[4, 1], data=bytes(4)))
-    uploaded = evaluator.EvaluateMetricsRequest(parent=PARENT, metrics=[metric_pb2.MetricSpec(irs=metric_pb2.Irs())])
+    uploaded = evaluator.EvaluateMetricsRequest(parent=PARENT, metrics=[one_bin])
     uploaded.uploaded.codes_sha256 = uploaded.uploaded.factors_sha256 = "0" * 64
     study = aggregator.CreateStudyRequest(parent=PARENT)
     study.spec.name = "never"

@@ -149,9 +149,6 @@ def test_a_request_id_with_another_body_is_refused_and_with_the_same_one_answere
 
 
 def test_what_is_not_built_yet_is_named(stack: Stack) -> None:
-    rng = np.random.default_rng(1)
-    irs = request_for(rng.normal(size=(20, 3)), rng.integers(0, 3, (20, 2)))
-    irs.metrics[0].irs.SetInParent()
     create = trainer.CreateTrainingJobRequest(parent=PARENT)
     create.spec.dataset.name = "dummy_data"
     create.spec.objective.beta_vae.beta = 4
@@ -166,11 +163,7 @@ def test_what_is_not_built_yet_is_named(stack: Stack) -> None:
             "EvaluateUdr": lambda: evaluators.EvaluateUdr(evaluator.EvaluateUdrRequest(), timeout=20),
             "Validate": lambda: evaluators.Validate(evaluator.ValidateRequest(), timeout=20),
             "CreateReasoningJob": lambda: trainers.CreateReasoningJob(trainer.CreateReasoningJobRequest(), timeout=20),
-            "irs": lambda: evaluators.EvaluateMetrics(irs, timeout=20),
             "dataset.options.plugin": lambda: trainers.CreateTrainingJob(create, timeout=20),
-            "metric.unsupervised_metrics": lambda: aggregator_grpc.AggregatorServiceStub(channel).CreateStudy(
-                aggregator.CreateStudyRequest(parent=PARENT, published="unsupervised_study_v1"), timeout=20
-            ),
         }
         for name, call in calls.items():
             with pytest.raises(grpc.RpcError) as refused:

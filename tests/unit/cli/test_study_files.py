@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from disentanglement.cli import local_study
 from disentanglement.cli.settings import Place
 from disentanglement.errors import ArtifactConflict, DisentanglementError, NotBuiltYet, SpecError
+from disentanglement.metrics.catalog import METRICS
 
 GOOD = {
     "name": "tiny",
@@ -154,7 +155,10 @@ def test_the_command_says_which_field_and_ends_with_2(
     assert files_below(Path(place.store_url)) == before
 
 
-def test_what_is_not_built_yet_is_named(run: Any, place: Place, tmp_path: Path) -> None:
+def test_what_is_not_built_yet_is_named(
+    run: Any, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(METRICS, "irs")
     (tmp_path / "later.yaml").write_text(yaml.safe_dump({**GOOD, "metrics": ["irs"]}))
     ended = run("study", "run", tmp_path / "later.yaml")
     assert ended.code == 2
