@@ -95,11 +95,11 @@ def _show(
 
 def with_errors(scores: Mapping[str, float]) -> Iterator[tuple[str, float | str]]:
     """Each score by its key, `0.4321 ± 0.0123` where it has a standard error."""
-    from disentanglement.metrics.uncertainty import SUFFIX
+    from disentanglement.specs.steps import STANDARD_ERROR
 
     for key, value in scores.items():
-        error = scores.get(f"{key}{SUFFIX}")
-        if not key.endswith(SUFFIX):
+        error = scores.get(f"{key}{STANDARD_ERROR}")
+        if not key.endswith(STANDARD_ERROR):
             yield key, float(value) if error is None else f"{value:.4f} ± {error:.4f}"
 
 

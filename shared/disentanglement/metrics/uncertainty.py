@@ -26,14 +26,12 @@ from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.sampling import Representation, sample_points
 from disentanglement.metrics.sap_score import SMALLEST_VARIANCE
 from disentanglement.specs.metrics import MetricSpec
+from disentanglement.specs.steps import STANDARD_ERROR
 
 NUM_REPLICATES = 200
 """The error of a standard error is then about a twentieth of it."""
 OWN_STREAM = 0x5E
 """Keeps the replicates apart from all else that is drawn from a metric's seed."""
-
-SUFFIX = ".standard_error"
-"""What the key of a standard error adds to that of its score."""
 
 Table = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -69,7 +67,7 @@ def with_standard_errors(
 def _beside(key: str, scores: dict[str, float], errors: dict[str, float]) -> Iterator[tuple[str, float]]:
     yield key, scores[key]
     if key in errors:
-        yield f"{key}{SUFFIX}", errors[key]
+        yield f"{key}{STANDARD_ERROR}", errors[key]
 
 
 def _points(parameters: Any, source: Representation | OwnArrays, seed: int) -> tuple[Points, Points]:

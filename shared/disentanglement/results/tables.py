@@ -9,16 +9,17 @@ import io
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from disentanglement.errors import ArtifactNotFound, StoreRefused
 from disentanglement.specs import OneOf, StepKey, canonical, canonical_json
-from disentanglement.specs.steps import EvaluateSpec
+from disentanglement.specs.canonical import StepIdentity, earlier_versions, step_key
+from disentanglement.specs.steps import STANDARD_ERROR, EvaluateSpec
 from disentanglement.storage.commit import list_committed
 from disentanglement.storage.keys import ManifestKey, TableKey
 from disentanglement.storage.manifests import Manifest
@@ -39,15 +40,19 @@ class PlannedScore:
     representation: PlannedRepresentation
     spec: EvaluateSpec
     key: StepKey
+    is_outdated: bool = False
+    """Whether it is of an earlier contract version of the metric than this release's."""
 
 
 def study_table(store: Store, project: str, plan: Plan) -> pd.DataFrame:
     """All scores of a study that are committed by now.
 
     Columns: `study number dataset method random_seed train.<path> ... representation representation_parameters metric
-    metric_parameters key value reason` (parameters as JSON, where they are not the defaults), then provenance:
-    `comparable` (with published scores), `data_origin`, `contract`, the three step keys, `evaluation_seed`, `device`,
-    `versions`, `wall_time_s`.
+    metric_parameters key value standard_error reason` (parameters as JSON, where they are not the defaults), then
+    provenance: `comparable` (with published scores), `data_origin`, `contract`, `outdated`, the three step keys,
+    `evaluation_seed`, `device`, `versions`, `wall_time_s`.
+
+    A score of an earlier contract version of its metric stands in for one that is not computed yet: it is `outdated`.
     """
     paths = changed_parameters(plan.cells.values())
     tables = [cell_table(store, project, cell, paths) for cell in plan.cells.values()]
@@ -68,6 +73,7 @@ def cell_table(store: Store, project: str, cell: PlanCell, paths: Sequence[str])
     if not set(SCORED) <= set(stored.columns):  # another release's layout, or no table yet
         stored = pd.DataFrame()
     committed = {str(step_key) for step_key in list_committed(store, "evaluate", cell.cell)}
+    wanted = {str(score.key): score for score in _newest(wanted.values(), committed)}
     present = set() if stored.empty else set(stored["evaluate_key"])
     missing = [score for text, score in wanted.items() if text in committed and text not in present]
     fresh = pd.DataFrame([row for score, manifest in _manifests(store, missing) for row in scored(score, manifest)])
@@ -82,6 +88,21 @@ def cell_table(store: Store, project: str, cell: PlanCell, paths: Sequence[str])
     if not table.equals(stored):
         _keep(store, key, table)
     return table
+
+
+def _newest(wanted: Iterable[PlannedScore], committed: Collection[str]) -> Iterator[PlannedScore]:
+    """Each score, or where it is not committed, the latest of an earlier contract version that is."""
+    identities: dict[int, list[StepIdentity]] = {}
+    for score in wanted:
+        if str(score.key) in committed:
+            yield score
+            continue
+        if id(score.spec) not in identities:
+            versions = earlier_versions("evaluate", score.spec.metric.word)
+            identities[id(score.spec)] = [StepIdentity.of(score.spec, version) for version in versions]
+        keys = (step_key(score.spec, [score.representation.key], identity=each) for each in identities[id(score.spec)])
+        found = next((key for key in keys if str(key) in committed), None)
+        yield score if found is None else replace(score, key=found, is_outdated=True)
 
 
 def changed_parameters(cells: Iterable[PlanCell]) -> list[str]:
@@ -117,11 +138,12 @@ def planned(study: str, score: PlannedScore, paths: Sequence[str]) -> dict[str, 
         "postprocess_key": str(score.representation.key),
         "evaluate_key": str(score.key),
         "evaluation_seed": score.spec.random_seed,
+        "outdated": score.is_outdated,
     }
 
 
 SCORED = [
-    *("evaluate_key", "key", "value", "reason", "comparable", "data_origin"),
+    *("evaluate_key", "key", "value", "standard_error", "reason", "comparable", "data_origin"),
     *("contract", "device", "versions", "wall_time_s"),
 ]
 """The columns that come from a manifest."""
@@ -131,7 +153,10 @@ def scored(score: PlannedScore, manifest: Manifest) -> Iterator[dict[str, Any]]:
     """What a manifest says of a score, one row per key of the metric."""
     data = manifest.provenance.get("data")
     origin = str(data.get("origin", "")) if isinstance(data, dict) else ""
-    for key, value in manifest.scores().items():
+    scores = manifest.scores()
+    for key, value in scores.items():
+        if key.endswith(STANDARD_ERROR):
+            continue
         finite = math.isfinite(value)
         reason = "" if finite else manifest.non_finite.get(f"/{key}", "not finite")
         versions = " ".join(f"{name}={version}" for name, version in _versions(manifest).items())
@@ -139,7 +164,8 @@ def scored(score: PlannedScore, manifest: Manifest) -> Iterator[dict[str, Any]]:
             zip(
                 SCORED,
                 (
-                    *(str(score.key), key, float(value), reason, origin == "released", origin),
+                    *(str(score.key), key, float(value), float(scores.get(f"{key}{STANDARD_ERROR}", math.nan))),
+                    *(reason, origin == "released", origin),
                     *(manifest.contract, str(manifest.provenance.get("device", "")), versions),
                     manifest.provenance.get("wall_time_s"),
                 ),

@@ -20,8 +20,10 @@ from disentanglement.specs.base import Spec
 from disentanglement.specs.steps import EvaluateSpec, PostprocessSpec, Step, StepSpec, TrainSpec
 
 CONTRACTS: dict[str, int] = {"train": 1, "postprocess": 1, "evaluate": 1, "evaluate.dci": 2, "evaluate.sap_score": 2}
-"""Bumped by hand when the same spec would give other numbers. A member of a step (an objective, a metric) may have
-a version of its own under `<step>.<member>`, 1 where it is missing."""
+"""Bumped by hand, here alone, when a release would give the same spec other numbers than the release before: then old
+keys must not be found for new work. That holds for changes of rounding too (another fused kernel, another order of a
+sum), as results must repeat bit for bit. What changes between two releases needs no number of its own. A member of
+a step (an objective, a metric) may have a version of its own under `<step>.<member>`, 1 where it is missing."""
 
 KEY_PATTERN = re.compile(r"(?P<dataset>[a-z][a-z0-9_]*)\.(?P<method>[a-z][a-z0-9_]*)\.(?P<digest>[a-z2-7]{52})")
 
@@ -69,6 +71,13 @@ def contract_version(step: Step, member: str) -> str:
     return f"{CONTRACTS[step]}.{CONTRACTS.get(f'{step}.{member}', 1)}"
 
 
+def earlier_versions(step: Step, member: str) -> list[str]:
+    """The contract versions that came before, the latest first."""
+    now = (CONTRACTS[step], CONTRACTS.get(f"{step}.{member}", 1))
+    before = product(range(now[0], 0, -1), range(now[1], 0, -1))
+    return [f"{version}.{own}" for version, own in before if (version, own) != now]
+
+
 def step_of(spec: StepSpec) -> tuple[Step, str]:
     """The step that a spec belongs to and the member that decides its contract."""
     match spec:
@@ -106,10 +115,10 @@ class StepIdentity:
     """Canonical JSON without the last member and the closing brace."""
 
     @classmethod
-    def of(cls, spec: StepSpec) -> Self:
-        """The identity of a resolved spec."""
+    def of(cls, spec: StepSpec, contract: str | None = None) -> Self:
+        """The identity of a resolved spec, by today's contract version if by no other."""
         step, member = step_of(spec)
-        known = {"contract": contract_version(step, member), "spec": canonical(spec), "step": step}
+        known = {"contract": contract or contract_version(step, member), "spec": canonical(spec), "step": step}
         return cls(canonical_json(known).removesuffix("}"))
 
     def digest(self, upstream: Sequence[StepKey]) -> str:

@@ -94,6 +94,10 @@ class PostprocessSpec(Spec):
     representation: RepresentationSpec
 
 
+STANDARD_ERROR = ".standard_error"
+"""What the key of a standard error adds to that of its score."""
+
+
 class EvaluateSpec(Spec):
     """Everything that decides a score, given a representation."""
 

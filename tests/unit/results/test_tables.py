@@ -13,7 +13,8 @@ import pytest
 from disentanglement.errors import ArtifactConflict, StoreRefused
 from disentanglement.results.encoding import aggregated_row, column_json, train_config
 from disentanglement.results.tables import planned_scores, study_table, to_parquet, wide
-from disentanglement.specs import StepKey, StepSpec, StudySpec, TrainSpec, canonical, parse_spec
+from disentanglement.specs import EvaluateSpec, StepKey, StepSpec, StudySpec, TrainSpec, canonical, parse_spec
+from disentanglement.specs.canonical import CONTRACTS, earlier_versions
 from disentanglement.storage.commit import Attempt, commit, committed
 from disentanglement.storage.directory_store import DirectoryStore
 from disentanglement.storage.keys import Key, TableKey
@@ -293,3 +294,45 @@ def test_a_second_look_at_an_unchanged_table_writes_nothing(store: CountingStore
     written = store.head(key)
     study_table(store, "default", plan)
     assert store.head(key) == written
+
+
+def test_a_standard_error_stands_beside_its_score(store: CountingStore) -> None:
+    plan = a_plan()
+    settle_model(store, plan.models[0], {"mig": {"discrete_mig": 0.3, "discrete_mig.standard_error": 0.02}})
+    settle_model(store, plan.models[1], {"mig": {"discrete_mig": 0.4}})
+    table = study_table(store, "default", plan)
+    assert table["key"].tolist() == ["discrete_mig", "discrete_mig"]
+    assert table["standard_error"].tolist() == [0.02, pytest.approx(math.nan, nan_ok=True)]
+    assert study_table(store, "default", plan).equals(table)
+
+
+def test_after_a_version_rises_old_scores_are_marked_until_new_ones_are_there(
+    store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = a_plan()
+    for model in plan.models:
+        settle_model(store, model, {"mig": {"discrete_mig": 0.3}, "dci": {"disentanglement": 0.1}})
+    assert not study_table(store, "default", plan)["outdated"].any()
+    for version in (2, 3):  # nobody scored while it was 2
+        monkeypatch.setitem(CONTRACTS, "evaluate.mig", version)
+    plan = a_plan()
+    table = study_table(store, "default", plan)
+    assert table.loc[table["outdated"], "metric"].tolist() == ["mig", "mig"]
+    assert table.loc[table["outdated"], "contract"].tolist() == ["1.1", "1.1"]
+    settle(store, *_evaluation(plan.models[1], "mig"), {"discrete_mig": 0.5})
+    table = study_table(store, "default", plan)
+    assert table.loc[table["metric"] == "mig", ["value", "outdated"]].values.tolist() == [[0.3, True], [0.5, False]]
+
+
+def _evaluation(model: PlannedModel, word: str) -> tuple[StepSpec, tuple[StepKey, ...]]:
+    items = [item for item in steps_of(model) if item.step == "evaluate"]
+    item = next(item for item in items if isinstance(item.spec, EvaluateSpec) and item.spec.metric.word == word)
+    return item.spec, item.upstream
+
+
+def test_versions_before_this_one_are_listed_latest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONTRACTS, "evaluate", 2)
+    monkeypatch.setitem(CONTRACTS, "evaluate.mig", 3)
+    assert earlier_versions("evaluate", "mig") == ["2.2", "2.1", "1.3", "1.2", "1.1"]
+    assert earlier_versions("evaluate", "plugin") == ["1.1"]
+    assert earlier_versions("train", "beta_vae") == []
