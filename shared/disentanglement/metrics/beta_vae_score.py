@@ -66,7 +66,7 @@ def _check(points: SharedFactorDifferences, name: str, num_codes: int) -> None:
     if points.difference_MD.shape != (len(points.factor_M), num_codes) or len(points.factor_M) == 0:
         wanted = f"[{name} points, at least 1, {num_codes}]"
         raise SpecError.of("differences.shape", wanted, list(points.difference_MD.shape))
-    check_finite(points.difference_MD, f"difference of codes ({name})")
+    check_finite(points.difference_MD, f"difference of {name} codes")
 
 
 def differences_at_shared_factors(

@@ -143,7 +143,7 @@ def test_what_cannot_be_scored_is_named() -> None:
     points = random_points(0)
     with pytest.raises(MetricUndefined, match="training points of 2 factors or more, got 1"):
         beta_vae_score(SharedFactorDifferences(0 * points.factor_M, points.difference_MD), points)
-    with pytest.raises(MetricUndefined, match=r"difference of codes \(evaluation\)\[:, 2\] is nan at row 0"):
+    with pytest.raises(MetricUndefined, match=r"difference of evaluation codes\[:, 2\] is nan at row 0"):
         beta_vae_score(points, SharedFactorDifferences(points.factor_M, points.difference_MD * [1, 1, np.nan, 1]))
     with pytest.raises(SpecError, match=r"differences\.shape"):
         beta_vae_score(points, SharedFactorDifferences(points.factor_M, points.difference_MD[:, :2]))
