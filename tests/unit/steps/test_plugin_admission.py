@@ -12,7 +12,7 @@ import tiny_steps
 from plugin_files import PluginFiles, plugin_files
 from tiny_steps import Place, import_dummy_data
 
-from disentanglement.errors import SpecError
+from disentanglement.errors import NotBuiltYet, SpecError
 from disentanglement.specs import EvaluateSpec, MetricSpec, TrainSpec
 from disentanglement.specs.plugins import EVERYTHING, VARIABLE, Trusted, plugins_of
 from disentanglement.specs.sources import find_source
@@ -109,6 +109,48 @@ def test_metrics_of_an_evaluation_get_their_digests(files: PluginFiles) -> None:
     assert mig == asked[0]
     assert own.metric.plugin is not None
     assert own.metric.plugin.source_digest == find_source("admitted_of_a_test:Metric").digest
+
+
+# What `docs/plugins.md` says can't be a plugin, and what it is called where it is refused.
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        (
+            {
+                "objective": {"supervised": {"supervised_loss": "l2"}},
+                "labelled": {"num_labelled_samples": 10, "labeller": LOSS},
+            },
+            "labelled.labeller.plugin",
+        ),
+        (
+            {"objective": {"supervised": {"supervised_loss": LOSS}}, "labelled": {"num_labelled_samples": 10}},
+            "objective.supervised.supervised_loss.plugin",
+        ),
+        ({"dataset": {"name": "dummy_data", "options": [LOSS]}}, "dataset.options.plugin"),
+    ],
+)
+def test_parts_that_cannot_be_plugins_are_refused_by_name(
+    files: PluginFiles, store: DirectoryStore, changes: dict[str, Any], refused: str
+) -> None:
+    with pytest.raises(NotBuiltYet, match=f"not built yet: {refused}$"):
+        admit_training(store, training(**changes), trusted=EVERYTHING)
+
+
+def test_a_representation_cannot_be_a_plugin(files: PluginFiles, store: DirectoryStore) -> None:
+    with pytest.raises(NotBuiltYet, match=r"not built yet: representation\.plugin$"):
+        admit_study(store, tiny_steps.study(representations=[LOSS]), trusted=EVERYTHING)
+
+
+@pytest.mark.parametrize("name", ["Loss", "Metric"])
+def test_a_study_with_parameters_that_do_not_fit_is_not_taken(
+    files: PluginFiles, store: DirectoryStore, name: str
+) -> None:
+    plugin = {"plugin": {"name": f"admitted_of_a_test:{name}", "parameters": {"weight": 1}}}
+    part = {"metrics": [plugin]} if name == "Metric" else {"grid": {"sweep": {"objective": [plugin]}}}
+    with pytest.raises(
+        SpecError, match=r"plugin\.parameters: .* takes: nothing .*unexpected keyword argument 'weight'"
+    ):
+        admit_study(store, tiny_steps.study(**part), trusted=EVERYTHING)
 
 
 @pytest.mark.parametrize("listed", ["", "another_module"])
