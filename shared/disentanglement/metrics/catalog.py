@@ -5,16 +5,21 @@ from __future__ import annotations
 from disentanglement.errors import NotBuiltYet
 from disentanglement.metrics.beta_vae_score import METRIC as BETA_VAE_SKLEARN
 from disentanglement.metrics.dci import METRIC as DCI
+from disentanglement.metrics.dci_validation import METRIC as DCI_VALIDATION
 from disentanglement.metrics.factor_vae_score import METRIC as FACTOR_VAE_SCORE
 from disentanglement.metrics.irs import METRIC as IRS
 from disentanglement.metrics.metric import Metric, MetricResult
 from disentanglement.metrics.mig import METRIC as MIG
+from disentanglement.metrics.mig_validation import METRIC as MIG_VALIDATION
 from disentanglement.metrics.modern_catalog import MODERN_METRICS
 from disentanglement.metrics.modularity_explicitness import METRIC as MODULARITY_EXPLICITNESS
 from disentanglement.metrics.plugin import METRIC as PLUGIN
 from disentanglement.metrics.progress import Progress, silent
 from disentanglement.metrics.sampling import Representation
 from disentanglement.metrics.sap_score import METRIC as SAP_SCORE
+from disentanglement.metrics.sap_score_validation import METRIC as SAP_SCORE_VALIDATION
+from disentanglement.metrics.unified_score_validation import METRIC as UNIFIED_SCORE_VALIDATION
+from disentanglement.metrics.unified_scores import METRIC as UNIFIED_SCORES
 from disentanglement.metrics.unsupervised_metrics import METRIC as UNSUPERVISED_METRICS
 from disentanglement.specs.metrics import MetricSpec
 
@@ -23,6 +28,11 @@ METRICS: dict[str, Metric] = {
     "sap_score": SAP_SCORE,
     "factor_vae_score": FACTOR_VAE_SCORE,
     "dci": DCI,
+    "unified_scores": UNIFIED_SCORES,
+    "mig_validation": MIG_VALIDATION,
+    "sap_score_validation": SAP_SCORE_VALIDATION,
+    "dci_validation": DCI_VALIDATION,
+    "unified_score_validation": UNIFIED_SCORE_VALIDATION,
     "beta_vae_sklearn": BETA_VAE_SKLEARN,
     "modularity_explicitness": MODULARITY_EXPLICITNESS,
     "irs": IRS,

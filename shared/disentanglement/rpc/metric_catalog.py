@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from disentanglement.metrics.catalog import METRICS
 from disentanglement.metrics.metric import Needs
+from disentanglement.metrics.unified_scores import ALL_MATRICES
 from disentanglement.rpc.modern_score_keys import MODERN_SCORE_KEYS
 from disentanglement.specs import MetricSpec, Spec
 from disentanglement.specs.canonical import contract_version
@@ -19,11 +20,32 @@ NEEDS = {
     Needs.HELD_OUT_POINTS: metric_pb2.METRIC_NEEDS_HELD_OUT_POINTS,
     Needs.FIXED_FACTORS: metric_pb2.METRIC_NEEDS_FIXED_FACTORS,
 }
+UNIFIED_KEYS = tuple(
+    f"{matrix}.{key}"
+    for matrix in ALL_MATRICES
+    for key in (
+        "area_precision",
+        "max_precision",
+        "dci_disentanglement",
+        "dci",
+        "dci_completeness",
+        "mig",
+        "sap",
+        "modularity",
+    )
+)
+"""Those of the whole representation; single codes and factors have keys of their own."""
+DCI_KEYS = ("informativeness_train", "informativeness_test", "disentanglement", "completeness")
 SCORE_KEYS = {
     "mig": ("discrete_mig",),
+    "mig_validation": ("discrete_mig",),
+    "sap_score_validation": ("SAP_score",),
+    "dci_validation": DCI_KEYS,
+    "unified_scores": UNIFIED_KEYS,
+    "unified_score_validation": UNIFIED_KEYS,
     "sap_score": ("SAP_score",),
     "factor_vae_score": ("train_accuracy", "eval_accuracy", "num_active_dims"),
-    "dci": ("informativeness_train", "informativeness_test", "disentanglement", "completeness"),
+    "dci": DCI_KEYS,
     "beta_vae_sklearn": ("train_accuracy", "eval_accuracy"),
     "modularity_explicitness": ("modularity_score", "explicitness_score_train", "explicitness_score_test"),
     "irs": ("IRS", "num_active_dims", "num_active_codes"),

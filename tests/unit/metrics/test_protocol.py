@@ -143,11 +143,20 @@ GRID = FactorGrid((2, 3))
 PERFECT = GridRepresentation(GRID, GRID.all_factors().astype(np.float32))
 MIXED = GridRepresentation(GRID, GRID.all_factors() @ np.array([[1.0, 0.5], [0.3, 1.0]]))
 FEW_TREES = {"dcies_forest": {"num_test": 50, "num_trees": 3}}
+LABELLED = {"num_labelled_samples": 100, "labeller": "noisy_labeller"}
+VALIDATION: dict[str, dict[str, float]] = {
+    "mig_validation": {},
+    "sap_score_validation": {"train_percentage": 0.7},
+    "dci_validation": {"train_percentage": 0.7},
+    "unified_score_validation": {"train_percentage": 0.7},
+}
 SPECS = [
     MetricSpec(mig=Mig(num_train=200)),
     MetricSpec(sap_score=SapScore(num_train=200, num_test=100)),
     MetricSpec(factor_vae_score=SMALL_FACTOR_VAE),
     MetricSpec(dci=Dci(num_train=100, num_test=50)),
+    MetricSpec.model_validate({"unified_scores": {"num_train": 100, "num_test": 50}}),
+    *(MetricSpec.model_validate({word: LABELLED | parameters}) for word, parameters in VALIDATION.items()),
     MetricSpec(beta_vae_sklearn=BetaVaeSklearn(num_train=50, num_eval=20, batch_size=8)),
     MetricSpec(modularity_explicitness=ModularityExplicitness(num_train=100, num_test=50)),
     MetricSpec(irs=Irs(num_train=100)),
