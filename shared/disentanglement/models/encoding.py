@@ -63,7 +63,7 @@ def encode_all(
 def encode_batch(encode: Encode, data: TrainingData, start: int, stop: int) -> EncodedBatch:
     """Points `start` to `stop`, on the host."""
     with torch.inference_mode():
-        posterior = encode(data.images(slice(start, stop)))
+        posterior = encode(data.encoded_images(start, stop))
         return EncodedBatch(start, posterior.mean_BZ.cpu().numpy(), posterior.logvar_BZ.cpu().numpy())
 
 

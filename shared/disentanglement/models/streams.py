@@ -33,6 +33,8 @@ class Stream(IntEnum):
     EVALUATION_PERMUTATION = 8
     PAIRS = 9
     EVALUATION_PAIRS = 10
+    OBSERVATION = 11
+    EVALUATION_OBSERVATION = 12
 
 
 def generator(seed: int, stream: Stream, counter: int, *, draw: int = 0) -> np.random.Generator:
@@ -68,6 +70,14 @@ class BlockStream:
             self._values = torch.from_numpy(values).to(self._device, non_blocking=True)
             self._block = block
         return self._values[offset]
+
+
+def observation_draws(seed: int, batch_size: int, device: torch.device, evaluation: bool, draw: int = 0) -> BlockStream:
+    """A number for each image of a batch, by which it is observed."""
+    stream = Stream.EVALUATION_OBSERVATION if evaluation else Stream.OBSERVATION
+    return BlockStream(
+        seed, stream, lambda rng, n: rng.integers(2**62, size=(n, batch_size)), device=device, index=draw
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +121,21 @@ class Streams:
             lambda rng, n: rng.integers(num_rows, size=(n, batch_size)),
             device=device,
         )
+        self._evaluation = evaluation
+        self._observations: dict[int, BlockStream] = {}
         self._latent: dict[int, BlockStream] = {}
         self._permutations: dict[tuple[int, int, int], BlockStream] = {}
 
     def rows(self, iteration: int) -> Tensor:
         """Rows of the batch, int64 `[B]`: uniform over a complete grid, so every factor is uniform and independent."""
         return self._rows.at(iteration)
+
+    def observations(self, iteration: int, draw: int = 0) -> Tensor:
+        """Draws of the images in the batch, int64 `[B]`, for data that are drawn anew for each image."""
+        if draw not in self._observations:
+            size, _ = self._shape
+            self._observations[draw] = observation_draws(self._seed, size, self._device, self._evaluation, draw)
+        return self._observations[draw].at(iteration)
 
     def latent(self, iteration: int, draw: int) -> Tensor:
         """Standard normal noise `[B, Z]`."""

@@ -43,7 +43,7 @@ def extract_codes(key: CodesManifestKey, trained: Manifest, context: StepContext
     check_runnable([spec.architecture, spec.reconstruction], context.trusted)
     device = usable_device(context.device)
     data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
-    data = TrainingData(data_set.images.stored, device=device)
+    data = TrainingData.of(data_set, device)
     weights = get_checked(context.store, trained.file_key(WEIGHTS), trained.files[WEIGHTS].measured)
     model = Model.from_bytes(spec, weights, image_shape=data.image_shape, device=device)
     mean_PZ, logvar_PZ = (np.empty((len(data), spec.architecture.num_latent), np.float32) for _ in range(2))

@@ -81,7 +81,7 @@ class OpenedData:
         """
         device = usable_device(context.device)
         data_set = open_data_set(context.store, Cache(context.cache), spec.dataset.name, spec.dataset.digest)
-        return cls(data_set, TrainingData(data_set.images.stored, device=device))
+        return cls(data_set, TrainingData.of(data_set, device))
 
 
 class TrainingAttempt:

@@ -60,6 +60,9 @@ def test_names_and_sizes_of_latent_factors_are_those_of_the_reference() -> None:
     assert sizes == {
         "dsprites_full": [3, 6, 40, 32, 32],
         "dsprites_noshape": [6, 40, 32, 32],
+        "color_dsprites": [3, 6, 40, 32, 32],
+        "noisy_dsprites": [3, 6, 40, 32, 32],
+        "abstract_dsprites": [5, 6, 3, 6, 32, 32],
         "smallnorb": [5, 9, 18, 6],
         "cars3d": [4, 24, 183],
         "shapes3d": [10, 10, 10, 8, 4, 15],
@@ -110,9 +113,9 @@ def test_a_file_of_other_images_than_the_cards_is_refused(pool: Path, tmp_path: 
 
 
 def test_a_card_of_a_data_set_that_is_not_built_yet_is_not_opened(pool: Path, tmp_path: Path) -> None:
-    card = DataCard.of(**{**dict(card_of(pool)), "name": "color_dsprites"})
+    card = DataCard.of(**{**dict(card_of(pool)), "name": "scream_dsprites"})
     for images in (None, pool, tmp_path / "none.npy"):
-        with pytest.raises(NotBuiltYet, match="color_dsprites"):
+        with pytest.raises(NotBuiltYet, match="scream_dsprites"):
             open_data_set(card, images)
 
 

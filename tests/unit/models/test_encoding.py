@@ -18,7 +18,7 @@ def test_every_point_is_encoded_once_in_the_order_of_the_data(data: TrainingData
     batches = list(encode_all(training.networks, data, batch_size=32))
     assert [batch.start for batch in batches] == [0, 32, 64, 96]
     model = Model(spec, training.weights(), image_shape=data.image_shape)
-    for ours, expected in zip(collected(batches), model.encode(data.images(slice(0, 100)).numpy()), strict=True):
+    for ours, expected in zip(collected(batches), model.encode(data.encoded_images(0, 100).numpy()), strict=True):
         assert ours.shape == (100, 10)
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 

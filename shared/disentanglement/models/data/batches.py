@@ -32,7 +32,8 @@ class ImageBatches:
 
     def at(self, iteration: int) -> Batch:
         """Images of the iteration's rows."""
-        return Batch(self.data.images(self.streams.rows(iteration)))
+        draws_B = self.streams.observations(iteration) if self.data.is_drawn else None
+        return Batch(self.data.images(self.streams.rows(iteration), draws_B))
 
 
 def batches_of(

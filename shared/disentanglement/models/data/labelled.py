@@ -44,8 +44,14 @@ class LabelledBatches:
         """The batch of one iteration, whichever were asked for before; never waits for the device."""
         points_B = self._points(iteration)
         rows_2B = torch.cat((self._streams.rows(iteration), self._rows_N.index_select(0, points_B)))
-        unlabelled, labelled = self._data.images(rows_2B).chunk(2)
+        unlabelled, labelled = self._data.images(rows_2B, self._draws(iteration)).chunk(2)
         return Batch(unlabelled, Labelled(labelled, self._labels_NK.index_select(0, points_B)))
+
+    def _draws(self, iteration: int) -> Tensor | None:
+        """How the unlabelled and then the labelled images are observed."""
+        if not self._data.is_drawn:
+            return None
+        return torch.cat([self._streams.observations(iteration, draw) for draw in (0, 1)])
 
     def _points(self, iteration: int) -> Tensor:
         start = iteration * self._batch_size

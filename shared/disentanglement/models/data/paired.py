@@ -12,7 +12,7 @@ from disentanglement.datasets.ground_truth import GroundTruth
 from disentanglement.datasets.pairs import check_number_of_changes, sample_pairs
 from disentanglement.models.data.images import TrainingData
 from disentanglement.models.objectives.protocol import Batch, Pair
-from disentanglement.models.streams import BlockStream, Stream
+from disentanglement.models.streams import BlockStream, Stream, observation_draws
 from disentanglement.specs.supervision import PairsSpec
 
 
@@ -39,11 +39,13 @@ class PairedBatches:
         stream = Stream.EVALUATION_PAIRS if evaluation else Stream.PAIRS
         draw = partial(draw_pairs, ground_truth, spec.k, batch_size)
         self._pairs = BlockStream(seed, stream, draw, device=data.device)
+        self._draws = observation_draws(seed, 2 * batch_size, data.device, evaluation) if data.is_drawn else None
 
     def at(self, iteration: int) -> Batch:
         """The batch of one iteration, whichever were asked for before; never waits for the device."""
         pairs_3B = self._pairs.at(iteration)
-        first, second = self._data.images(pairs_3B[:2].flatten()).chunk(2)
+        draws_2B = None if self._draws is None else self._draws.at(iteration)
+        first, second = self._data.images(pairs_3B[:2].flatten(), draws_2B).chunk(2)
         return Batch(first, pair=Pair(second, pairs_3B[2]))
 
 

@@ -101,7 +101,7 @@ class StackedTraining:
         self._windows.advance()
 
     def _terms(self) -> list[Terms]:
-        images = self._data.images(self._of_all("rows", lambda k, at: self._numbers[k].rows(at)))
+        images = self._data.images(self._of_all("rows", lambda k, at: self._numbers[k].rows(at)), self._draws())
         noise_NZ = self._of_all("latent", lambda k, at: self._numbers[k].latent(at, 0))
         posterior, codes_NZ, outputs = self._networks.autoencode(images, noise_NZ)
         reconstruction_KB = self._apart(objective_of(self._members[0]).reconstruction(images, outputs))
@@ -116,6 +116,12 @@ class StackedTraining:
                 per_member, latents, reconstruction_KB.unbind(), strict=True
             )
         ]
+
+    def _draws(self) -> Tensor | None:
+        """How all members' images are observed."""
+        if not self._data.is_drawn:
+            return None
+        return self._of_all("observations", lambda k, at: self._numbers[k].observations(at))
 
     def _own_networks(self) -> list[Networks]:
         """Each member's, with weights whose gradients arrive in the stacks."""

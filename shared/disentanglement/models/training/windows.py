@@ -100,6 +100,10 @@ class WindowStreams(Streams):
         """Rows of the batch, int64 `[B]`."""
         return self._now("rows", self._numbers.rows)
 
+    def observations(self, iteration: int, draw: int = 0) -> Tensor:
+        """Draws of the images, int64 `[B]`."""
+        return self._now(("observations", draw), lambda at: self._numbers.observations(at, draw))
+
     def latent(self, iteration: int, draw: int) -> Tensor:
         """Standard normal noise `[B, Z]`."""
         return self._now(("latent", draw), lambda at: self._numbers.latent(at, draw))

@@ -16,7 +16,7 @@ def test_packed_and_plain_images_are_the_same_numbers() -> None:
     packed = TrainingData(np.packbits(binary, axis=2))
     assert packed.image_shape == (64, 64, 1)
     assert torch.equal(packed.images(rows), torch.from_numpy(binary[[4, 0, 4], :, :, None]).float())
-    assert torch.equal(packed.images(slice(1, 3)), packed.images(torch.tensor([1, 2])))
+    assert torch.equal(packed.encoded_images(1, 3), packed.images(torch.tensor([1, 2])))
 
 
 def test_the_highest_bit_of_a_byte_is_its_first_pixel() -> None:

@@ -284,7 +284,7 @@ def test_a_pack_of_other_data_or_networks_is_refused(spec: TrainSpec, data: Trai
     one, other = specs_of(spec, [SIX[0], {**SIX[0], "batch_size": 5}])
     with pytest.raises(SpecError, match="pack: wanted equal networks"):
         Pack(trainings([one, other], data), "stacked")
-    copy = TrainingData(data.images(slice(0, 100)).numpy().astype("uint8"))
+    copy = TrainingData(data.encoded_images(0, 100).numpy().astype("uint8"))
     with pytest.raises(SpecError, match="over one data set"):
         Pack([Training(one, data), Training(one, copy)], "in_turn")
 

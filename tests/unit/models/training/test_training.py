@@ -70,7 +70,7 @@ def test_a_state_is_a_copy_that_later_steps_do_not_change(spec: TrainSpec, data:
 
 def test_a_model_is_a_copy_that_later_steps_do_not_change(spec: TrainSpec, data: TrainingData) -> None:
     training = Training(spec, data)
-    model, images = training.model(), data.images(slice(0, 2)).numpy()
+    model, images = training.model(), data.encoded_images(0, 2).numpy()
     before = model.encode(images)[0]
     training.advance(1)
     assert np.array_equal(model.encode(images)[0], before)
