@@ -19,12 +19,17 @@ from disentanglement.storage.settings import open_store
 from disentanglement.v1 import evaluator_service_pb2 as pb
 from disentanglement.v1 import evaluator_service_pb2_grpc as pb_grpc
 
+QUICK_PLACES = 1
+"""Workers beside those that are set, for quick metrics of callers who have none running."""
+
 
 def build(env: Mapping[str, str]) -> Service:
     """The parts of the service, put together."""
     shared, settings = ServiceSettings.from_env(env), EvaluatorSettings.from_env(env)
     store = open_store(shared.store, env)
-    parts = executing("evaluate", store, workers=settings.workers, queue=settings.queue, env=env)
+    parts = executing(
+        "evaluate", store, workers=settings.workers, queue=settings.queue, env=env, quick_places=QUICK_PLACES
+    )
     servicer = EvaluatorServicer(
         store=store,
         evaluations=Evaluations(store, parts.executor),

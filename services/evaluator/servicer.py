@@ -11,6 +11,7 @@ import grpc
 
 from disentanglement.errors import NotBuiltYet, SpecError
 from disentanglement.rpc import uploads
+from disentanglement.rpc.callers import caller_of
 from disentanglement.rpc.convert import from_proto
 from disentanglement.rpc.cursors import changes, check_cursor
 from disentanglement.rpc.listing import page
@@ -57,7 +58,7 @@ class EvaluatorServicer(pb_grpc.EvaluatorServiceServicer):
         await claim(self._store, project, request)
         key = await asyncio.to_thread(source.register, self._store)
         evaluation = await self._evaluations.create(
-            project, key, specs, uploaded=source.uploaded, now=datetime.now(UTC)
+            project, key, specs, uploaded=source.uploaded, caller=caller_of(context), now=datetime.now(UTC)
         )
         if timeout_s and not evaluation.state.is_final:
             evaluation = await self._evaluations.wait(project, evaluation.record.evaluation, timeout_s)

@@ -41,6 +41,9 @@ class Executing:
             log.warning("unfinished jobs wait until somebody asks", extra={"cause": str(error)})
 
 
-def executing(step: Step, store: Store, *, workers: int, queue: int, env: Mapping[str, str]) -> Executing:
-    """An executor of one step."""
-    return Executing(Executor(store, WorkerPool(workers, env=env, queue_limit=queue), steps=(step,)))
+def executing(
+    step: Step, store: Store, *, workers: int, queue: int, env: Mapping[str, str], quick_places: int = 0
+) -> Executing:
+    """An executor of one step; `quick_places` more workers than `workers` are for quick steps."""
+    pool = WorkerPool(workers, env=env, queue_limit=queue, quick_places=quick_places)
+    return Executing(Executor(store, pool, steps=(step,)))

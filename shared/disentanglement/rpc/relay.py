@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 
+from disentanglement.rpc.callers import CALLER_HEADER, caller_of
 from disentanglement.rpc.interceptors import LONGEST_UNARY_S
 from disentanglement.rpc.retries import SERVICES
 from disentanglement.rpc.server import MAX_MESSAGE_BYTES
@@ -29,7 +30,7 @@ STREAMS = frozenset(
 )
 """Methods that may last; the others are given up after `LONGEST_UNARY_S` where the client sets no deadline."""
 
-_NOT_PASSED_ON = ("user-agent", HEADER)
+_NOT_PASSED_ON = ("user-agent", HEADER, CALLER_HEADER)
 
 
 def relay_channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
@@ -67,7 +68,8 @@ async def _relayed(
     metadata = [pair for pair in context.invocation_metadata() or () if _is_passed_on(pair[0])]
     left_s: Any = context.time_remaining()  # None where the client sets none, whatever the stubs say
     timeout_s = longest_s if left_s is None else left_s
-    call = method(requests, timeout=timeout_s, metadata=(*metadata, *bearer(token)))
+    caller = (CALLER_HEADER, caller_of(context))
+    call = method(requests, timeout=timeout_s, metadata=(*metadata, caller, *bearer(token)))
     try:
         await context.send_initial_metadata(_pairs(await call.initial_metadata()))
         async for response in call:

@@ -91,6 +91,8 @@ class Resources:
             message.result.CopyFrom(metric_result(manifest))
         elif job.state is JobState.FAILED and job.error is not None:
             message.failure.CopyFrom(failure(job.error))
+        elif job.progress is not None and not job.state.is_final:
+            message.progress.CopyFrom(job_progress(job.progress, job.rate))
         return message
 
     async def _manifest(self, job: Job) -> Manifest | None:

@@ -81,9 +81,12 @@ class Evaluations:
         specs: Sequence[EvaluateSpec],
         *,
         uploaded: Mapping[str, str] | None = None,
+        caller: str = "",
         now: datetime,
     ) -> Evaluation:
         """The evaluation, with every metric committed, running or queued. Failed metrics are tried again.
+
+        Callers of a project take turns, told apart by `caller`.
 
         Raises:
             StepNotCommitted: the source is not there yet; `CodesMissing` where only its codes are missing.
@@ -98,7 +101,7 @@ class Evaluations:
             created=now,
         )
         await asyncio.to_thread(self._check_source, record, source)
-        jobs = [await self._executor.submit(item, project=project) for item in record.items()]
+        jobs = [await self._executor.submit(item, project=project, caller=caller) for item in record.items()]
         record = await asyncio.to_thread(self._remember, record)
         return Evaluation(record, tuple(jobs))
 

@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
-CANCEL_GRACE_S = 20.0
+CANCEL_GRACE_S: dict[Step, float] = {"train": 20.0, "postprocess": 20.0, "evaluate": 0.3}
+"""A step that is to stop is asked to; after this time its process is ended. A score in the making leaves nothing."""
 RESUME_PAUSE_S, RESUME_TRIES = 10.0, 8640
 """For a day, a full queue or a store that is away keeps nobody's unfinished job from being taken up again."""
 
@@ -79,6 +80,8 @@ class _Run:
         self.job = job
         self.projects = {job.project}
         """Who wants it; it is stopped when nobody does."""
+        self.callers: set[str] = set()
+        """Who asked for it: they take turns."""
         self.changed = asyncio.Condition()
         self.task: asyncio.Task[None] | None = None
         self.is_ending = False
@@ -132,24 +135,29 @@ class Executor:
         self._runs: dict[StepId, _Run] = {}
         self._draining = False
 
-    async def submit(self, item: WorkItem, *, project: str) -> Job:
+    async def submit(self, item: WorkItem, *, project: str, caller: str = "") -> Job:
         """The job of a step: finished, running, or started now. A failed or cancelled one is tried again.
 
+        Callers take turns; `caller` is anything that tells them apart, within a project.
+
         Raises:
-            ResourceExhausted: the queue is full; nothing was written.
+            ResourceExhausted: the queue is full; nothing was written. A caller of whom nothing is in it yet is let in
+                until as many callers are.
             Unavailable: this service is draining, or the store is away.
         """
-        if (job := await self._joined(item, project)) is not None:
+        caller = f"{project} {caller}"
+        if (job := await self._joined(item, project, caller)) is not None:
             return job
         if await asyncio.to_thread(is_complete, self._store, item):
             await asyncio.to_thread(self._remember_once, item, project)
             return Job(project, item, JobState.SUCCEEDED, self._now())
-        if (job := await self._joined(item, project)) is not None:  # somebody was faster
+        if (job := await self._joined(item, project, caller)) is not None:  # somebody was faster
             return job
         if self._draining:
             raise Unavailable("this server is draining; ask again in a moment")
-        self._pool.check_room(len(self._runs))
+        self._pool.check_room(self._accepted(caller))
         run = self._runs[item.id] = _Run(Job(project, item, JobState.QUEUED, self._now()))
+        run.callers.add(caller)
         try:
             await self._remember(item, project)
         except BaseException:
@@ -240,7 +248,12 @@ class Executor:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pool.close()
 
-    async def _joined(self, item: WorkItem, project: str) -> Job | None:
+    def _accepted(self, caller: str) -> int:
+        """Steps in the queue; of a newcomer's view, callers in it."""
+        callers = {each for run in self._runs.values() for each in run.callers}
+        return len(self._runs) if caller in callers else min(len(callers), len(self._runs))
+
+    async def _joined(self, item: WorkItem, project: str, caller: str) -> Job | None:
         """The job of what runs already, with this project among those that want it."""
         while (run := self._runs.get(item.id)) is not None:
             if run.is_ending:
@@ -249,6 +262,7 @@ class Executor:
             await self._remember(item, project)
             if self._runs.get(item.id) is run and not run.is_ending:
                 run.projects.add(project)
+                run.callers.add(caller)
                 return replace(run.job, project=project)
         return None
 
@@ -343,7 +357,8 @@ class Executor:
             if run.job.state is JobState.QUEUED:
                 await run.update(state=JobState.RUNNING)
 
-        await self._pool.run(run.job.item, report=report, started=started, grace_s=CANCEL_GRACE_S)
+        grace_s = CANCEL_GRACE_S[run.job.item.step]
+        await self._pool.run(run.job.item, report=report, started=started, grace_s=grace_s, callers=run.callers)
         if updates:
             await asyncio.wait(updates)
 

@@ -7,19 +7,27 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from disentanglement.errors import ResourceExhausted, Unavailable, WorkerDied
-from disentanglement.specs import THREADS_PER_STEP, StepKey
+from disentanglement.specs import THREADS_PER_STEP, EvaluateSpec, StepKey
 from disentanglement.steps.messages import StepResult, error_from_plain, item_to_plain, line
 from disentanglement.steps.progress import Progress, Report, silent
+from disentanglement.steps.turns import Turns
 from disentanglement.studies.pending import WorkItem
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 20.0
 LINE_LIMIT = 1 << 22
+QUICK_METRICS = frozenset(
+    {
+        *("beta_vae_sklearn", "factor_vae_score", "irs", "mig", "mig_validation", "modularity_explicitness"),
+        *("sap_score", "sap_score_validation", "unsupervised_metrics"),
+    }
+)
+"""Metrics that take seconds at most; no number depends on it."""
 ONE_THREAD = {
     name: str(THREADS_PER_STEP)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -27,13 +35,18 @@ ONE_THREAD = {
 
 
 class WorkerPool:
-    """Runs work items in `size` processes; at most `queue_limit` more may wait."""
+    """Runs work items in `size` processes; at most `queue_limit` more may wait. Callers take turns.
 
-    def __init__(self, size: int, *, env: Mapping[str, str], queue_limit: int | None = None) -> None:
+    One process more is started where a caller with nothing running asks for a quick step while all others are busy.
+    """
+
+    def __init__(
+        self, size: int, *, env: Mapping[str, str], queue_limit: int | None = None, quick_places: int = 0
+    ) -> None:
         self.size = size
         self._env = {**env, **ONE_THREAD}
         self._queue_limit = queue_limit
-        self._free = asyncio.Semaphore(size)
+        self._turns = Turns(size, quick_places)
         self._idle: dict[asyncio.subprocess.Process, tuple[StepKey, ...]] = {}
         """With the steps before the one that each computed last: it may have read what the next one needs."""
 
@@ -50,8 +63,9 @@ class WorkerPool:
         started: Callable[[], Awaitable[None]] | None = None,
         recompute: bool = False,
         grace_s: float = STOP_GRACE_S,
+        callers: Collection[str] = ("",),
     ) -> StepResult:
-        """Runs one item once a worker is free, and then calls `started`.
+        """Runs one item once it is its callers' turn, and then calls `started`.
 
         Cancelling the call asks the step to checkpoint and stop, and waits `grace_s` for it.
 
@@ -60,7 +74,7 @@ class WorkerPool:
             Unavailable: no worker process can be started.
             DisentanglementError: whatever the step raised.
         """
-        async with self._free:
+        async with self._turns.turn(callers, is_quick=is_quick(item)):
             if started is not None:
                 await started()
             return await self._run_in_worker(item, report, recompute, grace_s)
@@ -105,6 +119,11 @@ class WorkerPool:
             )
         except OSError as error:  # no memory, or too many files or processes: later there may be fewer
             raise Unavailable(f"no worker process can be started: {error}") from error
+
+
+def is_quick(item: WorkItem) -> bool:
+    """Whether a step takes seconds at most."""
+    return isinstance(item.spec, EvaluateSpec) and item.spec.metric.word in QUICK_METRICS
 
 
 def environment(**settings: str) -> dict[str, str]:

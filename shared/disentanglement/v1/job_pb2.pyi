@@ -850,6 +850,7 @@ class MetricEvaluation(google.protobuf.message.Message):
     STATE_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
     step_key: builtins.str
     """The key of the step; a client's own codes are the data set `uploaded` in it."""
     state: global___JobState.ValueType
@@ -866,6 +867,10 @@ class MetricEvaluation(google.protobuf.message.Message):
     def failure(self) -> global___Failure:
         """Why there are none."""
 
+    @property
+    def progress(self) -> global___Progress:
+        """How far a slow one is while it runs, in thousandths."""
+
     def __init__(
         self,
         *,
@@ -874,9 +879,10 @@ class MetricEvaluation(google.protobuf.message.Message):
         state: global___JobState.ValueType = ...,
         result: global___MetricResult | None = ...,
         failure: global___Failure | None = ...,
+        progress: global___Progress | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["failure", b"failure", "outcome", b"outcome", "result", b"result", "spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["failure", b"failure", "outcome", b"outcome", "result", b"result", "spec", b"spec", "state", b"state", "step_key", b"step_key"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["failure", b"failure", "outcome", b"outcome", "progress", b"progress", "result", b"result", "spec", b"spec"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["failure", b"failure", "outcome", b"outcome", "progress", b"progress", "result", b"result", "spec", b"spec", "state", b"state", "step_key", b"step_key"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["result", "failure"] | None: ...
 
 global___MetricEvaluation = MetricEvaluation

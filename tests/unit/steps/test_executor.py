@@ -240,3 +240,47 @@ async def test_a_queue_that_stays_full_is_given_up_at_last(
         await executor_of(store, pool).resume([FIRST])
     assert pool.num_refused == 7
     assert get_job(store, FIRST, "train", item.key).failure is None
+
+
+class SmallPool(Pool):
+    """Takes two steps."""
+
+    def check_room(self, accepted: int) -> None:
+        if accepted >= 2:
+            raise ResourceExhausted("the queue is full")
+
+
+async def test_a_full_queue_of_one_caller_lets_others_in_until_it_is_full_of_callers(tmp_path: Path) -> None:
+    pool = SmallPool()
+    executor = executor_of(DirectoryStore(tmp_path), pool)
+    plan = tiny_steps.plan("0" * 64, grid__sweep__random_seed=list(range(4)))
+    trainings = [tiny_steps.items(plan, number)[0] for number in range(4)]
+    for item in trainings[:2]:
+        await executor.submit(item, project=FIRST, caller="a")
+    with pytest.raises(ResourceExhausted):
+        await executor.submit(trainings[2], project=FIRST, caller="a")
+    await executor.submit(trainings[2], project=FIRST, caller="b")
+    for caller in ("b", "c"):
+        with pytest.raises(ResourceExhausted):
+            await executor.submit(trainings[3], project=FIRST, caller=caller)
+    await executor.submit(trainings[0], project=FIRST, caller="c")  # what is in the queue already needs no room
+    pool.go.set()
+    await last_seen(executor, trainings[2], FIRST)
+
+
+async def test_a_step_that_several_want_is_the_turn_of_each_of_them(tmp_path: Path, item: WorkItem) -> None:
+    seen: list[Any] = []
+
+    class Asked(Pool):
+        async def run(self, item: WorkItem, *, started: Any, callers: Any = (), **rest: Any) -> StepResult:
+            seen.append(callers)
+            return await super().run(item, started=started, **rest)
+
+    pool = Asked()
+    executor = executor_of(DirectoryStore(tmp_path), pool)
+    await executor.submit(item, project=FIRST, caller="x")
+    await executor.submit(item, project=SECOND, caller="x")
+    await pool.running.wait()
+    assert seen == [{"first x", "second x"}]
+    pool.go.set()
+    await last_seen(executor, item, FIRST)
