@@ -59,12 +59,8 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
     from disentanglement.results.tables import wide
 
     pivoted = with_merged_parameters(wide(table))
-    scores = [str(name) for name in pivoted.columns if "." in str(name) and not str(name).startswith("train.")]
-    shown = scores if all_keys or not any(name in SHORT for name in scores) else [n for n in SHORT if n in scores]
-    shown += [] if all_keys else [name for name in scores if name.partition(".")[0] not in _metrics_of(shown)]
-    leading = sorted((str(name) for name in pivoted.columns if str(name) not in scores), key=_place_of)
     said = _said_once(pivoted)
-    leading = [name for name in leading if name not in said]
+    leading, shown = _columns([str(name) for name in pivoted.columns if name not in said], all_keys)
     rich = _scores_table(leading, shown)
     previous: Any = None
     for _, row in pivoted.iterrows():
@@ -76,6 +72,14 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
     for name, value in said.items():
         say(f"{name}: {value}")
     note_origin(table)
+
+
+def _columns(names: Sequence[str], all_keys: bool) -> tuple[list[str], list[str]]:
+    """What stands in front, in its order, and the scores that are shown."""
+    scores = [name for name in names if "." in name and not name.startswith("train.")]
+    shown = scores if all_keys or not any(name in SHORT for name in scores) else [n for n in SHORT if n in scores]
+    shown += [] if all_keys else [name for name in scores if name.partition(".")[0] not in _metrics_of(shown)]
+    return sorted((name for name in names if name not in scores), key=_place_of), shown
 
 
 def _said_once(pivoted: pd.DataFrame) -> dict[str, str]:
