@@ -119,6 +119,18 @@ def test_what_has_no_value_says_which_column_is_to_blame() -> None:
         med(codes, FACTORS, top_k=0)
 
 
+def test_informativeness_does_not_see_scale_and_shift_of_codes_nor_constant_ones() -> None:
+    train, test = random_points(0), random_points(1)
+
+    def moved(points: Points) -> Points:
+        scaled = points.codes_ND * np.array([1e-9, 1.0, 1e9, 1.0]) + np.array([0.0, 5.0, 0.0, 0.0])
+        return Points(np.column_stack([scaled, np.full(len(points), 0.1)]), points.factors_NK)
+
+    before, after = (med_with_informativeness(*both) for both in ((train, test), (moved(train), moved(test))))
+    assert before.train_accuracy_K == pytest.approx(after.train_accuracy_K, abs=0.02)  # one point of 60
+    assert before.test_accuracy_K == pytest.approx(after.test_accuracy_K, abs=0.02)
+
+
 def test_test_points_with_other_columns_are_a_spec_error() -> None:
     train = Points(JOINT_AND_SECOND, FACTORS)
     with pytest.raises(SpecError, match=r"test_codes\.shape"):
