@@ -1,7 +1,7 @@
 """Disentangle: train many small VAEs, extract their representations, score and compare them.
 
-`train` and `load` give models that encode and decode (extra `train`), `score` takes arrays, and `Client` talks to the
-services (extra `client`).
+`train` and `load` give models that encode and decode (extra `train`), `score` takes arrays or an encoder, and `Client`
+talks to the services (extra `client`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from disentanglement.metrics.scoring import score_arrays as score
     from disentanglement.rpc.async_client import AsyncClient
     from disentanglement.rpc.client import Client
     from disentanglement.steps.interactive import load, train
+    from disentanglement.steps.scoring import score
 
 __all__ = ["AsyncClient", "Client", "load", "score", "train"]
 
@@ -21,7 +21,7 @@ _WHERE = {
     "AsyncClient": ("disentanglement.rpc.async_client", "AsyncClient"),
     "Client": ("disentanglement.rpc.client", "Client"),
     "load": ("disentanglement.steps.interactive", "load"),
-    "score": ("disentanglement.metrics.scoring", "score_arrays"),
+    "score": ("disentanglement.steps.scoring", "score"),
     "train": ("disentanglement.steps.interactive", "train"),
 }
 

@@ -10,14 +10,22 @@ import typer
 
 from disentanglement.cli.console import complaints, print_json, say
 from disentanglement.cli.exit_codes import ExitCode
-from disentanglement.cli.options import JsonOption, SetOption
+from disentanglement.cli.options import JsonOption, SetOption, StoreOption
 from disentanglement.cli.score_files import factor_names, named, read_arrays
-from disentanglement.errors import DisentanglementError
+from disentanglement.cli.settings import Place
+from disentanglement.errors import DisentanglementError, SpecError
 
 
 def score(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Codes and factors: .npz, .csv or .parquet")],
     metrics: Annotated[str, typer.Option("--metrics", "-m", help="Comma-separated, e.g. mig,sap_score,dci")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Codes and factors: .npz, .csv or .parquet")
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option("--onnx", metavar="ENCODER", help="Instead of FILE: an encoder, with --dataset")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="What to encode; it is in the store")] = None,
+    store: StoreOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="For what a metric draws")] = 0,
     set_: SetOption = None,
     standard_error: Annotated[bool, typer.Option("--standard-error", help="Of scores that have one")] = False,
@@ -33,6 +41,9 @@ def score(
     A .csv or .parquet file has columns code_..., factor_... (integers) in the order in
     which they are numbered, and perhaps `split`, which says train or test in each row.
 
+    With --onnx somebody's encoder is applied to all images of a data set, and every
+    metric draws its points from them, as in the published studies.
+
     With --json the output is {metric: {key: value}}; a metric without a value has
     {"error": reason}.
 
@@ -44,23 +55,21 @@ def score(
       disentangle score codes.npz --metrics mig,sap_score,dci
 
       disentangle score codes.csv --metrics dci --set dci.num_train=5000 --seed 3 --json
+
+      disentangle score --onnx encoder.onnx --dataset dsprites_full --metrics mig,factor_vae_score
     """
     from disentanglement.cli.parameters import assignments, metric_specs
     from disentanglement.cli.progress_bar import bar
     from disentanglement.metrics.catalog import find_metric
-    from disentanglement.metrics.scoring import score_arrays
+    from disentanglement.steps.scoring import score as score_anything
 
     specs = metric_specs(metrics, assignments(set_))
     for spec in specs:
         find_metric(spec)
-    arrays = read_arrays(file)
-    names = factor_names(arrays)
+    source, names = _source(file, onnx, dataset, store)
     with bar("scoring") as update:
-        outcomes = score_arrays(
-            arrays["codes"],
-            arrays["factors"],
-            test_codes=arrays.get("test_codes"),
-            test_factors=arrays.get("test_factors"),
+        outcomes = score_anything(
+            **source,
             metrics=specs,
             seed=seed,
             standard_error=standard_error,
@@ -69,6 +78,25 @@ def score(
     _show(outcomes, names, as_json=as_json)
     if any(isinstance(outcome, DisentanglementError) for outcome in outcomes.values()):
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _source(
+    file: Path | None, onnx: Path | None, dataset: str | None, store: str | None
+) -> tuple[dict[str, Any], dict[int, str]]:
+    """What is scored, as `disentanglement.score` takes it, and names of factors."""
+    if file is not None and onnx is None and dataset is None:
+        arrays = read_arrays(file)
+        names = factor_names(arrays)
+        arrays.pop("factor_names", None)
+        return dict(arrays), names
+    if file is not None or onnx is None or dataset is None:
+        raise SpecError.of("file", "FILE, or --onnx and --dataset", "something else")
+    from disentanglement.steps.scoring import onnx_encoder, open_images
+
+    place = Place.of(store).store_url
+    data = open_images(dataset, place)
+    source = {"encode": onnx_encoder(onnx, data.observation_shape), "dataset": dataset, "store": place}
+    return source, dict(enumerate(data.factor_names))
 
 
 def _show(

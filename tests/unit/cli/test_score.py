@@ -261,3 +261,14 @@ def test_a_standard_error_stands_beside_its_score(run: Any, tmp_path: Path) -> N
     shown = run("score", path, "--metrics", "mig", "--standard-error").out
     value, error = scores.values()
     assert f"{value:.4f} ± {error:.4f}" in shown
+
+
+def test_a_file_or_an_encoder_with_a_data_set_is_wanted(run: Any, tmp_path: Path) -> None:
+    for wrong in ([], ["--onnx", "a.onnx"], ["--dataset", "dummy_data"], [independent(tmp_path), "--onnx", "a.onnx"]):
+        ended = run("score", *wrong, "--metrics", "mig")
+        assert (ended.code, "--onnx and --dataset" in ended.err) == (2, True)
+
+
+def test_a_data_set_that_the_store_does_not_hold_is_named(run: Any) -> None:
+    ended = run("score", "--onnx", "a.onnx", "--dataset", "dummy_data", "--metrics", "mig")
+    assert (ended.code, "disentangle data import dummy_data" in " ".join(ended.err.split())) == (2, True)
