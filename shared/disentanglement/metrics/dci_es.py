@@ -29,7 +29,7 @@ from disentanglement.metrics.metric import Metric, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, part_of, silent
 from disentanglement.metrics.sampling import Representation, sample_points
-from disentanglement.specs.modern_metrics import DciesForest
+from disentanglement.specs.modern_metrics import DciesForest, DciesForestCut
 
 DEPTHS = (1, 2, 3, 4, 8, 10, 12, 14, 16, 18, 20, 32)
 
@@ -166,20 +166,26 @@ def _check(train: Points, test: Points, numeric_factors: Sequence[int]) -> None:
             )
 
 
-def evaluate(spec: DciesForest, representation: Representation, seed: int, progress: Progress) -> DciEsResult:
-    """DCI-ES trained on `num_train` fresh points, tested on `num_test` more."""
-    rs = RandomState(seed)
-    train = sample_points(representation, spec.num_train, rs, spec.batch_size)
-    test = sample_points(representation, spec.num_test, rs, spec.batch_size)
-    return _of(spec, train, test, seed, progress)
+def _metric(forests: Forests) -> Metric:
+    def evaluate(
+        spec: DciesForest | DciesForestCut, representation: Representation, seed: int, progress: Progress
+    ) -> DciEsResult:
+        """Trained on `num_train` fresh points, tested on `num_test` more."""
+        rs = RandomState(seed)
+        train = sample_points(representation, spec.num_train, rs, spec.batch_size)
+        test = sample_points(representation, spec.num_test, rs, spec.batch_size)
+        return _of(spec, train, test, seed, forests, progress)
+
+    def score(spec: DciesForest | DciesForestCut, arrays: OwnArrays, seed: int, progress: Progress) -> DciEsResult:
+        """Of training and test points."""
+        return _of(spec, *arrays.split(seed), seed, forests, progress)
+
+    return Metric(Needs.HELD_OUT_POINTS, evaluate, score)
 
 
-def score(spec: DciesForest, arrays: OwnArrays, seed: int, progress: Progress) -> DciEsResult:
-    """DCI-ES of training and test points."""
-    return _of(spec, *arrays.split(seed), seed, progress)
-
-
-def _of(spec: DciesForest, train: Points, test: Points, seed: int, progress: Progress) -> DciEsResult:
+def _of(
+    spec: DciesForest | DciesForestCut, train: Points, test: Points, seed: int, forests: Forests, progress: Progress
+) -> DciEsResult:
     return dci_es(
         train,
         test,
@@ -187,8 +193,10 @@ def _of(spec: DciesForest, train: Points, test: Points, seed: int, progress: Pro
         numeric_factors=spec.numeric_factors,
         depths=spec.max_depths,
         num_trees=spec.num_trees,
+        forests=forests,
         progress=progress,
     )
 
 
-METRIC = Metric(Needs.HELD_OUT_POINTS, evaluate, score)
+GROWN = _metric("grown")
+CUT = _metric("cut")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from disentanglement.metrics import infomec, infomec_training, mcc, omes, review_scores, z_variance
-from disentanglement.metrics.dci_es import METRIC as DCIES_FOREST
+from disentanglement.metrics import dci_es, infomec, infomec_training, mcc, omes, review_scores, z_variance
 from disentanglement.metrics.dcimig import METRIC as DCIMIG
 from disentanglement.metrics.jemmig import METRIC as JEMMIG
 from disentanglement.metrics.med import METRIC as MED
@@ -24,7 +23,8 @@ MODERN_METRICS: dict[str, Metric] = {
     "jemmig": JEMMIG,
     "dcimig": DCIMIG,
     "modularity_ubisoft": review_scores.MODULARITY,
-    "dcies_forest": DCIES_FOREST,
+    "dcies_forest": dci_es.GROWN,
+    "dcies_forest_cut": dci_es.CUT,
     "med": MED,
     "mcc_pearson_plain": mcc.PEARSON_PLAIN,
     "mcc_spearman_plain": mcc.SPEARMAN_PLAIN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _INFOMEC = ("infom", "infoe", "infoc", "num_active_codes")
 _TRAINING = ("modularity_ratio", "modularity_gap", "compactness_ratio", "compactness_gap", "num_active_codes")
+_DCIES = ("disentanglement", "completeness", "informativeness", "explicitness", "size", "best_depth")
 _MCC = ("meanabscorr", "num_constant_codes")
 _OMES = ("omes", "overlap", "multiple_encoding", "num_active_codes")
 _Z_VARIANCE = ("train_accuracy", "eval_accuracy", "num_active_codes")
@@ -22,7 +23,8 @@ MODERN_SCORE_KEYS: dict[str, tuple[str, ...]] = {
     "jemmig": ("jemmig",),
     "dcimig": ("dcimig",),
     "modularity_ubisoft": ("modularity_score", "num_constant_codes"),
-    "dcies_forest": ("disentanglement", "completeness", "informativeness", "explicitness", "size", "best_depth"),
+    "dcies_forest": _DCIES,
+    "dcies_forest_cut": _DCIES,
     "med": (
         "disentanglement",
         "completeness",

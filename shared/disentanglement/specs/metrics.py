@@ -240,4 +240,5 @@ class MetricSpec(OneOf):
     jemmig: modern.Jemmig | None = None
     dcimig: modern.Dcimig | None = None
     modularity_ubisoft: modern.ModularityUbisoft | None = None
+    dcies_forest_cut: modern.DciesForestCut | None = None
     plugin: Plugin | None = None

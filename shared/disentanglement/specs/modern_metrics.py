@@ -92,6 +92,19 @@ class DciesForest(Spec):
     """Factors that are predicted as numbers, by position from 0; the others are classes."""
 
 
+class DciesForestCut(Spec):
+    """As dcies_forest, by one forest for each factor, read at each depth: several times as fast (arXiv:2210.00364)."""
+
+    num_train: Count = 10000
+    num_test: Count = 5000
+    batch_size: Count = 16
+    num_trees: Count = 100
+    max_depths: Depths = (1, 2, 3, 4, 8, 10, 12, 14, 16, 18, 20, 32)
+    """Depths at which the forest is read, each once."""
+    numeric_factors: Annotated[tuple[FactorIndex, ...], A_LIST] = ()
+    """Factors that are predicted as numbers, by position from 0; the others are classes."""
+
+
 class MccPearsonPlain(Spec):
     """Mean correlation coefficient: the best assignment of codes to factors, by Pearson correlation."""
 

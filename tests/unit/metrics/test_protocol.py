@@ -142,7 +142,7 @@ def test_dci_is_the_references(
 GRID = FactorGrid((2, 3))
 PERFECT = GridRepresentation(GRID, GRID.all_factors().astype(np.float32))
 MIXED = GridRepresentation(GRID, GRID.all_factors() @ np.array([[1.0, 0.5], [0.3, 1.0]]))
-FEW_TREES = {"dcies_forest": {"num_test": 50, "num_trees": 3}}
+FEW_TREES = {word: {"num_test": 50, "num_trees": 3} for word in ("dcies_forest", "dcies_forest_cut")}
 LABELLED = {"num_labelled_samples": 100, "labeller": "noisy_labeller"}
 VALIDATION: dict[str, dict[str, float]] = {
     "mig_validation": {},

@@ -11,7 +11,7 @@ from disentanglement.specs.metrics import MetricSpec
 
 GRID = FactorGrid((2, 3))
 MIXED = GridRepresentation(GRID, GRID.all_factors() @ np.array([[1.0, 0.5], [0.3, 1.0]]))
-FEW_TREES = {"dcies_forest": {"num_test": 50, "num_trees": 3}}
+FEW_TREES = {word: {"num_test": 50, "num_trees": 3} for word in ("dcies_forest", "dcies_forest_cut")}
 
 
 def test_every_metric_since_says_its_keys() -> None:
