@@ -6,7 +6,7 @@ the mean cross entropy of the softmax of `codes @ coefficients + intercepts`, pl
 here two opposite halves of it: the penalty is the same with half the `inverse_penalty`.
 
 scikit-learn stops its L-BFGS at a gradient of 1e-4, here it is 1e-6. The steps are of L-BFGS too, but start from
-second derivatives instead of a multiple of the gradient, so that a third as many do.
+second derivatives instead of a multiple of the gradient, so that a third as many do, or fewer.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Labels = NDArray[np.int64]
 
 TOLERANCE = 1e-6
 """Largest entry of the gradient, of the mean loss, at the optimum."""
-SINGLE_TOLERANCE = 2e-6
-"""Where single precision, whose gradients are good to about 1e-7, hands over to double."""
+SINGLE_TOLERANCE = 1e-5
+"""Where single precision hands over to double: its losses are too coarse to go further down."""
 MAX_STEPS = 1000
 MEMORY = 30
 """Past steps that correct the second derivatives."""
-REFRESHES = frozenset(2**power for power in range(8))
-"""Steps after which second derivatives are taken anew: often at first, where they change most."""
+REFRESHES = frozenset(3**power for power in range(1, 7))
+"""Steps after which second derivatives are taken anew: sooner at first, where they change most."""
 SUFFICIENT = 1e-4
 """Share of the decrease that the slope promises with which a step is content (Armijo)."""
 
@@ -144,7 +144,7 @@ def _search(
 ) -> tuple[float, float, Floats] | None:
     """Share of the step, loss and gradient there: the whole step, or half as much until the loss is less."""
     share = 1.0
-    while slope < 0 and share > 1e-6:
+    while slope < 0 and share > problem.least_share:
         trial, gradient_CV = problem.at(weights_CV + share * step_CV)
         if trial <= loss + SUFFICIENT * share * slope + problem.rounding:
             return share, trial, gradient_CV

@@ -16,14 +16,17 @@ from disentanglement.metrics.arrays import Codes
 
 Floats = NDArray[np.float64]
 Real = NDArray[np.floating[Any]]
+Single = NDArray[np.float32]
 Solve = Callable[[Floats], Floats]
 
 BLOCK = 1024
 """Points whose probabilities are held at once: they stay in cache, and products too small to wait for threads."""
-MOST_JOINT_WEIGHTS = 120
+MOST_JOINT_WEIGHTS = 500
 """With more weights, the curvature between classes is left to the memory of L-BFGS."""
-POINTS_PER_CURVATURE = 2048
-"""Points sampled for second derivatives; they only precondition."""
+POINTS_OF_ALL, POINTS_WITHIN = 1024, 2048
+"""Points sampled for second derivatives, between all classes and within each; they only precondition."""
+LEAST = 1e-6
+"""What is added to second derivatives, relative to them: as much as single precision leaves undecided."""
 
 
 def softmax(logits_CN: Real) -> tuple[Any, Any]:
@@ -59,6 +62,11 @@ class SoftmaxLoss:
         return cls(points_VN, np.stack(sums_VC, axis=1), penalty_V, 1e-14)
 
     @property
+    def least_share(self) -> float:
+        """Of a step: what goes down no earlier is rounding."""
+        return 1e-2 if self.points_VN.dtype == np.float32 else 1e-6
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Of the weights."""
         num_classes, num_weights = self.observed_CV.shape
@@ -84,23 +92,35 @@ class SoftmaxLoss:
 
 def curvature(problem: SoftmaxLoss, weights_CV: Floats) -> Solve:
     """Solves for a step [C, V] by the second derivatives at these weights, taken on a sample of the points."""
-    num_points = problem.points_VN.shape[1]
-    sample_VM = problem.points_VN[:, :: max(num_points // POINTS_PER_CURVATURE, 1)].astype(np.float64)
-    probability_CM, _ = softmax(weights_CV @ sample_VM)
-    between = _between_all if weights_CV.size <= MOST_JOINT_WEIGHTS else _within_classes
-    return between(sample_VM, probability_CM, problem.penalty_V)
+    sampled = POINTS_OF_ALL if weights_CV.size <= MOST_JOINT_WEIGHTS else POINTS_WITHIN
+    sample_VM = problem.points_VN[:, :: max(problem.points_VN.shape[1] // sampled, 1)].astype(np.float32)
+    if not weights_CV.any():
+        return _of_no_weights(sample_VM, len(weights_CV), problem.penalty_V)
+    probability_CM, _ = softmax(weights_CV.astype(np.float32) @ sample_VM)
+    if weights_CV.size <= MOST_JOINT_WEIGHTS:
+        return _between_all(sample_VM, probability_CM, problem.penalty_V)
+    return _within_classes(sample_VM, probability_CM, problem.penalty_V)
 
 
-def _within_classes(sample_VM: Floats, probability_CM: Floats, penalty_V: Floats) -> Solve:
+def _of_no_weights(sample_VM: Single, num_classes: int, penalty_V: Floats) -> Solve:
+    """All classes are equally likely: one block for all, as gradients sum to 0 over classes."""
+    spread_VV = sample_VM @ sample_VM.T / (num_classes * sample_VM.shape[1])
+    inverse_VV = np.linalg.inv(_with_penalty(spread_VV.astype(np.float64), penalty_V))
+    return lambda gradient_CV: gradient_CV @ inverse_VV
+
+
+def _within_classes(sample_VM: Single, probability_CM: Single, penalty_V: Floats) -> Solve:
     num_weights, num_points = sample_VM.shape
     products_VVM = (sample_VM[:, None] * sample_VM).reshape(num_weights**2, num_points)
     spread_CM = probability_CM * (1.0 - probability_CM)
     blocks_CVV = (spread_CM @ products_VVM.T / num_points).reshape(-1, num_weights, num_weights)
-    inverse_CVV = np.linalg.inv(blocks_CVV + np.diag(penalty_V + _least(penalty_V)))
+    inverse_CVV = np.linalg.inv(_with_penalty(blocks_CVV.astype(np.float64), penalty_V))
     return lambda gradient_CV: (inverse_CVV @ gradient_CV[:, :, None])[:, :, 0]
 
 
-def _between_all(sample_VM: Floats, probability_CM: Floats, penalty_V: Floats) -> Solve:
+def _between_all(sample_VM: Single, probability_CM: Single, penalty_V: Floats) -> Solve:
+    from scipy.linalg import cho_factor, cho_solve  # a tenth of a second to import: only who fits pays for it
+
     (num_weights, num_points), num_classes = sample_VM.shape, len(probability_CM)
     weighted_WM = (probability_CM[:, None] * sample_VM).reshape(num_classes * num_weights, num_points)
     joint_WW = -(weighted_WM @ weighted_WM.T)
@@ -108,12 +128,14 @@ def _between_all(sample_VM: Floats, probability_CM: Floats, penalty_V: Floats) -
     view_CVCV = joint_WW.reshape(num_classes, num_weights, num_classes, num_weights)
     for class_, own_VV in enumerate(own_CVV):
         view_CVCV[class_, :, class_] += own_VV
-    view_CVCV[:, -1, :, -1] += num_points  # all intercepts at once change nothing: anything but 0 will do
-    diagonal_W = np.tile(penalty_V + _least(penalty_V), num_classes)
-    inverse_WW = np.linalg.inv(joint_WW / num_points + np.diag(diagonal_W))
-    return lambda gradient_CV: (inverse_WW @ gradient_CV.ravel()).reshape(gradient_CV.shape)
+    joint_WW /= num_points
+    view_CVCV[:, -1, :, -1] += 1.0 / num_classes  # all intercepts at once change nothing: anything but 0 will do
+    factor = cho_factor(_with_penalty(joint_WW, np.tile(penalty_V, num_classes)), overwrite_a=True, check_finite=False)
+    return lambda gradient_CV: cho_solve(factor, gradient_CV.ravel()).reshape(gradient_CV.shape)
 
 
-def _least(penalty_V: Floats) -> float:
-    """Keeps blocks invertible where a class is certain everywhere."""
-    return float(1e-3 * penalty_V.max())
+def _with_penalty(matrix: NDArray[Any], penalty: Floats) -> NDArray[Any]:
+    """Adds it to the diagonals, and a little more: a class that is certain everywhere has no curvature."""
+    index = np.arange(len(penalty))
+    matrix[..., index, index] += penalty + 1e-3 * penalty.max() + LEAST * matrix[..., index, index].mean()
+    return matrix
