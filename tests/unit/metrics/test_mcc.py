@@ -104,9 +104,10 @@ def test_constant_codes_take_no_part_and_are_counted() -> None:
 
 
 def test_factors_that_no_code_is_left_for_count_zero() -> None:
-    codes = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
+    codes = np.array([[5.0, 0.0], [5.0, 1.0], [5.0, 2.0], [5.0, 3.0]])
     result = mcc(codes, FACTORS, correlation="pearson")
-    assert result.code_K.tolist() == [0, -1]
+    assert result.code_K.tolist() == [1, -1]
+    assert result.correlation_DK[1, 1] > 0  # the code would have something of it
     assert result.correlations.tolist() == [pytest.approx(1.0), 0.0]
     with pytest.raises(MetricUndefined, match=r"wanted 2 codes that vary or more, as there are factors, got 1"):
         mcc_with_noise_rows(codes, FACTORS, random_state=RandomState(0))
