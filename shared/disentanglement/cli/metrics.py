@@ -31,10 +31,12 @@ def list_metrics(as_json: JsonOption = False) -> None:
         print_json(rows)
         return
     for row in rows:
-        typer.echo(f"{row['metric']:20}{row['description']}")
-        typer.echo(f"{'':20}needs {row['needs']}")
-        parameters = ", ".join(f"{name}={value}" for name, value in row["parameters"].items())
-        typer.echo(f"{'':20}{parameters}\n")
+        typer.echo(f"{row['metric']:26}{row['description']}")
+        typer.echo(f"{'':26}needs {row['needs']}")
+        parameters = ", ".join(
+            name if value is None else f"{name}={value}" for name, value in row["parameters"].items()
+        )
+        typer.echo(f"{'':26}{parameters}\n")
 
 
 def described() -> list[dict[str, Any]]:
@@ -47,10 +49,7 @@ def described() -> list[dict[str, Any]]:
             "metric": word,
             "description": _first_line(spec_type(MetricSpec, word).__doc__),
             "needs": str(metric.needs),
-            "parameters": {
-                name: field.get_default(call_default_factory=True)
-                for name, field in spec_type(MetricSpec, word).model_fields.items()
-            },
+            "parameters": {name: _default(field) for name, field in spec_type(MetricSpec, word).model_fields.items()},
         }
         for word, metric in METRICS.items()
     ]
@@ -61,6 +60,14 @@ def spec_type(kind: Any, word: str) -> Any:
     from typing import get_args
 
     return next(option for option in get_args(kind.model_fields[word].annotation) if option is not type(None))
+
+
+def _default(field: Any) -> Any:
+    """What a parameter is where it isn't set, as JSON; None where it has to be set."""
+    if field.is_required():
+        return None
+    default = field.get_default(call_default_factory=True)
+    return default.model_dump(mode="json", exclude_none=True) if hasattr(default, "model_dump") else default
 
 
 def _first_line(text: str | None) -> str:

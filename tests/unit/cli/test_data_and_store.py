@@ -110,6 +110,8 @@ def test_every_metric_is_listed_with_its_defaults(run: Any) -> None:
     rows = {row["metric"]: row for row in run("metrics", "list", "--json").json}
     assert set(rows) == set(METRICS)
     assert rows["dci"]["parameters"] == {"num_train": 10000, "num_test": 5000, "batch_size": 16}
+    labelled = rows["dci_validation"]["parameters"]
+    assert (labelled["train_percentage"], labelled["labeller"]) == (None, {"perfect_labeller": {}})
     assert all(row["needs"] and row["description"] for row in rows.values())
     assert all(word in run("metrics", "list").out for word in METRICS)
 
