@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from disentanglement.cli import cluster_runs, local_runs, published_studies, remote_runs
+from disentanglement.cli import cluster_runs, local_runs, published_studies, remote_runs, rescoring
 from disentanglement.cli.cluster_resources import resource
 from disentanglement.cli.cluster_runs import is_in_cluster
 from disentanglement.cli.cluster_study import connect
@@ -224,6 +224,7 @@ def retry(
 
 
 app.command("show")(published_studies.show)
+app.command("rescore")(rescoring.rescore)
 
 
 @app.command("list")

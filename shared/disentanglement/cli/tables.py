@@ -27,6 +27,9 @@ SHORT = {
 TEXTS = ("dataset", "method", PARAMETERS)
 """Columns in front of the scores that are texts."""
 
+NOTHING = (math.nan, False)
+"""Of a score without standard error that is not outdated."""
+
 PLAIN_WIDTH = 200
 """Columns of a table that goes into a file or a pipe."""
 
@@ -56,22 +59,35 @@ def print_scores(table: pd.DataFrame, *, all_keys: bool = False) -> None:
     """
     from rich.markup import escape
 
-    from disentanglement.results.tables import wide
+    from disentanglement.results.tables import beside, wide
 
     pivoted = with_merged_parameters(wide(table))
     said = _said_once(pivoted)
     leading, shown = _columns([str(name) for name in pivoted.columns if name not in said], all_keys)
     rich = _scores_table(leading, shown)
-    previous: Any = None
+    known, previous = beside(table), None
     for _, row in pivoted.iterrows():
         if previous is not None and row["number"] != previous:
             rich.add_section() if len(pivoted) > 2 * pivoted["number"].nunique() else None
         previous = row["number"]
-        rich.add_row(*(escape(_cell(row[name])) for name in leading), *(_score(row[name]) for name in shown))
+        places = [(row["number"], row["representation"], name) for name in shown]
+        scores = (_score(row[place[2]], *known.get(place, NOTHING)) for place in places)
+        rich.add_row(*(escape(_cell(row[name])) for name in leading), *scores)
     _print(rich)
     for name, value in said.items():
         say(f"{name}: {value}")
+    note_age(table)
     note_origin(table)
+
+
+def note_age(table: pd.DataFrame) -> None:
+    """Say it where this release would compute other numbers."""
+    if "outdated" not in table or not table["outdated"].any():
+        return
+    old = table[table["outdated"]]
+    versions = sorted({f"{metric} {contract}" for metric, contract in zip(old["metric"], old["contract"], strict=True)})
+    again = f"disentangle study rescore {old['study'].iloc[0]}"
+    say(f"note: * marks scores of an earlier contract version ({', '.join(versions)}): {again}", style="yellow")
 
 
 def _columns(names: Sequence[str], all_keys: bool) -> tuple[list[str], list[str]]:
@@ -146,8 +162,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _score(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
+def _score(value: float, error: float, is_outdated: bool) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}{'' if math.isnan(error) else f' ± {error:.4f}'}{'*' if is_outdated else ''}"
 
 
 def _cell(value: Any) -> str:

@@ -206,6 +206,16 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return pivoted.reindex(columns=order).dropna(how="all").reset_index()
 
 
+def beside(table: pd.DataFrame) -> dict[tuple[int, str, str], tuple[float, bool]]:
+    """Standard error (NaN: none), and whether it is outdated, of each score of `wide` by (number, representation, its
+    column). An aggregator's table may lack both."""
+    rows = table.assign(representation=labelled(table, "representation"), metric=labelled(table, "metric"))
+    errors = rows.get("standard_error", pd.Series(math.nan, index=rows.index))
+    outdated = rows.get("outdated", pd.Series(False, index=rows.index))
+    places = zip(rows["number"], rows["representation"], rows["metric"] + "." + rows["key"], strict=True)
+    return dict(zip(places, zip(errors.astype(float), outdated.astype(bool), strict=True), strict=True))
+
+
 def to_parquet(table: pd.DataFrame) -> bytes:
     """The table as a Parquet file."""
     stream = io.BytesIO()
