@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
-from hypothesis.strategies import integers
+from hypothesis.strategies import integers, sampled_from
+from sklearn.metrics import mutual_info_score
 
 from disentanglement.metrics.information import Labels, entropies, mutual_information
 
@@ -55,3 +56,11 @@ def test_a_column_shares_its_whole_entropy_with_itself(labels: Labels) -> None:
 def test_only_equality_of_labels_matters(labels: Labels) -> None:
     renamed = 1000 - 7 * labels
     assert mutual_information(renamed, labels) == pytest.approx(mutual_information(labels, labels), abs=1e-12)
+
+
+@given(seed=integers(0, 2**32 - 1), spread=sampled_from([1, 7, 2**40]))
+def test_information_of_all_pairs_is_scikit_learns(seed: int, spread: int) -> None:
+    rng = np.random.default_rng(seed)
+    left, right = (spread * rng.integers(-2, num, size=(50, 3)) for num in (3, 6))
+    expected = [[mutual_info_score(right[:, k], left[:, d]) for k in range(3)] for d in range(3)]
+    assert mutual_information(left, right) == pytest.approx(np.array(expected), abs=1e-12)
