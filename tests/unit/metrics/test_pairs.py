@@ -65,6 +65,7 @@ def test_the_first_of_equal_combinations_stands_for_them() -> None:
 def test_of_more_pairs_than_wanted_a_random_part_is_taken() -> None:
     pairs = pairs_among(OPEN, np.random.default_rng(0), most=7)
     assert [len(of_factor.first_PD) for of_factor in pairs] == [7, 7, 7]
+    assert len(np.unique(pairs[2].first_PD[:, :2], axis=0)) > 1  # not those of the first values of the other factors
     assert [differing(of_factor) for of_factor in pairs] == np.eye(3, dtype=bool).tolist()
 
 
