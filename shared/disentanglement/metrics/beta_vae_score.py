@@ -13,7 +13,8 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from disentanglement.errors import MetricUndefined, SpecError
-from disentanglement.metrics.arrays import Codes, check_finite
+from disentanglement.metrics.arrays import check_finite
+from disentanglement.metrics.batch_statistics import batch_differences
 from disentanglement.metrics.logistic_regression import fit_logistic_regression
 from disentanglement.metrics.metric import Metric, Needs
 from disentanglement.metrics.own_arrays import OwnArrays, grid_of
@@ -78,9 +79,11 @@ def differences_at_shared_factors(
     for start in range(0, num_points, per_gather):
         num = min(per_gather, num_points - start)
         pairs = draw_paired_batches(representation, num, batch_size, rs)
-        difference_ND: Codes = np.abs(representation.codes_of(pairs.first_N) - representation.codes_of(pairs.second_N))
+        first_MBD, second_MBD = (
+            representation.codes_of(rows_N).reshape(num, batch_size, -1) for rows_N in (pairs.first_N, pairs.second_N)
+        )
         factors.append(pairs.factor_M)
-        differences.append(difference_ND.reshape(num, batch_size, -1).mean(axis=1).astype(np.float64))
+        differences.append(batch_differences(first_MBD, second_MBD).astype(np.float64))
         progress((start + num) / num_points)
     return SharedFactorDifferences(np.concatenate(factors), np.concatenate(differences))
 

@@ -28,7 +28,7 @@ def mutual_information(left_ND: Labels, right_NK: Labels) -> NDArray[np.float64]
     right_KN = np.stack([_ranks(column_N) for column_N in right_NK.T])
     shared = [_shared(_ranks(column_N), right_KN) for column_N in left_ND.T]
     information_DK = entropies(left_ND)[:, None] + entropies(right_NK) - np.array(shared)
-    return np.maximum(information_DK, 0.0)  # of independent columns, rounding leaves about -1e-16
+    return np.asarray(np.maximum(information_DK, 0.0))  # of independent columns, rounding leaves about -1e-16
 
 
 def _ranks(column_N: Labels) -> Labels:

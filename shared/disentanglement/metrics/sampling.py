@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import RandomState
 
 from disentanglement.metrics.arrays import Codes, Factors, FixedFactorVariances, Points
+from disentanglement.metrics.batch_statistics import batch_variances
 from disentanglement.metrics.batches import Batches, draw_batches
 from disentanglement.metrics.progress import Progress, silent
 from disentanglement.metrics.representations import (
@@ -61,12 +62,8 @@ def sample_points(representation: Representation, num_points: int, rs: RandomSta
 def variance_of_codes(representation: Representation, num_points: int, rs: RandomState) -> Codes:
     """Variance [D] (ddof 1) of each code over fresh points, drawn in one batch."""
     codes_ND, _ = generate_batch_factor_code(representation, num_points, rs, num_points)
-    return _variance(codes_ND, axis=0)
-
-
-def _variance(codes: Codes, axis: int) -> Codes:
-    variance: Codes = np.var(codes, axis=axis, ddof=1)
-    return variance
+    variance_D: Codes = np.var(codes_ND, axis=0, ddof=1)
+    return variance_D
 
 
 def variances_at_fixed_factors(
@@ -85,6 +82,6 @@ def variances_at_fixed_factors(
         batches = draw_batches(representation, num, batch_size, rs, keep_one_fixed=True)
         codes_mBD = representation.codes_of(batches.rows_N).reshape(num, batch_size, -1)
         factors.append(batches.fixed_M)
-        variances.append(_variance(codes_mBD, axis=1))
+        variances.append(batch_variances(codes_mBD))
         progress((start + num) / num_votes)
     return FixedFactorVariances(np.concatenate(factors), np.concatenate(variances))
