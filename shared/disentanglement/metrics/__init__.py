@@ -10,6 +10,7 @@ from disentanglement.metrics.mig import mig
 from disentanglement.metrics.sampling import GridRepresentation, Representation
 from disentanglement.metrics.sap_score import sap_score_continuous, sap_score_discrete
 from disentanglement.metrics.scoring import score_arrays
+from disentanglement.metrics.unified_scores import unified_scores
 
 __all__ = [
     "METRICS",
@@ -25,4 +26,5 @@ __all__ = [
     "sap_score_continuous",
     "sap_score_discrete",
     "score_arrays",
+    "unified_scores",
 ]

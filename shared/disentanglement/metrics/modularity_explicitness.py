@@ -13,6 +13,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from disentanglement.errors import MetricUndefined
+from disentanglement.metrics.aggregations import modularities
 from disentanglement.metrics.arrays import (
     Codes,
     Factors,
@@ -54,11 +55,7 @@ def modularity(information_DK: NDArray[np.float64]) -> float:
 
     A code that knows nothing counts as 0, as in the reference.
     """
-    squared_DK = information_DK**2
-    best_D = squared_DK.max(axis=1)
-    others_D = (squared_DK.sum(axis=1) - best_D) / (information_DK.shape[1] - 1)
-    knows_D = best_D > 0
-    return float(np.where(knows_D, 1.0 - others_D / np.where(knows_D, best_D, 1.0), 0.0).mean())
+    return float(modularities(information_DK).mean())
 
 
 def modularity_explicitness(
