@@ -143,10 +143,13 @@ def infomec_discrete(codes_ND: Codes, factors_NK: Factors, *, progress: Progress
 
 
 def standardised(codes_ND: Codes) -> Codes:
-    """Codes of mean 0 and variance 1, in their own dtype; constant ones are 0."""
+    """Codes of mean 0 and variance 1, in their own dtype; constant ones are 0.
+
+    Column after column in memory, so that sums are rounded alike however the codes come: equal values feel it.
+    """
     from sklearn.preprocessing import StandardScaler
 
-    standardised_ND: Codes = StandardScaler().fit_transform(codes_ND)
+    standardised_ND: Codes = StandardScaler().fit_transform(np.asfortranarray(codes_ND))
     return standardised_ND
 
 

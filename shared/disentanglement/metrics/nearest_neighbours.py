@@ -32,12 +32,12 @@ def information_by_neighbours(
 
     Each pair has its own noise, drawn from `random_state`, factors outside, codes inside.
     """
-    scaled_ND = _scaled(codes_ND)
-    jitter_D = JITTER * np.maximum(1.0, np.abs(scaled_ND).mean(axis=0))
-    information_DK = np.zeros((scaled_ND.shape[1], factors_NK.shape[1]))
+    scaled_DN = [_scaled(code_N) for code_N in codes_ND.T]
+    jitter_D = [JITTER * max(1.0, float(np.abs(scaled_N).mean())) for scaled_N in scaled_DN]
+    information_DK = np.zeros((codes_ND.shape[1], factors_NK.shape[1]))
     for factor, labels_N in enumerate(factors_NK.T):
         label_N = np.unique(labels_N, return_inverse=True)[1]
-        for code, scaled_N in enumerate(scaled_ND.T):
+        for code, scaled_N in enumerate(scaled_DN):
             noise_N = random_state.standard_normal(len(label_N))
             value_N = scaled_N + jitter_D[code] * noise_N
             information_DK[code, factor] = _information(value_N, label_N, num_neighbors)
@@ -45,12 +45,14 @@ def information_by_neighbours(
     return information_DK
 
 
-def _scaled(codes_ND: Codes) -> Floats:
-    """Codes in units of their standard deviation; a constant code as it is."""
-    double_ND = codes_ND.astype(np.float64)
-    deviation_D = double_ND.std(axis=0)
-    scaled_ND: Floats = double_ND / np.where(deviation_D < 10 * np.finfo(np.float64).eps, 1.0, deviation_D)
-    return scaled_ND
+def _scaled(code_N: Codes) -> Floats:
+    """A code in units of its standard deviation; a constant one as it is.
+
+    One at a time: sums of several columns are rounded otherwise, which equal values feel.
+    """
+    double_N = code_N.astype(np.float64)
+    deviation = double_N.std()
+    return double_N if deviation < 10 * np.finfo(np.float64).eps else double_N / deviation
 
 
 def _information(value_N: Floats, label_N: Integers, num_neighbors: int) -> float:
