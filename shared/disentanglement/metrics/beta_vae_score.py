@@ -75,15 +75,13 @@ def differences_at_shared_factors(
 ) -> SharedFactorDifferences:
     """For each point: a factor, two batches whose points share its value one by one, the difference of their codes."""
     factors, differences = [], []
-    per_gather = max(POINTS_PER_GATHER // batch_size, 1)
+    per_gather = max(POINTS_PER_GATHER // (2 * batch_size), 1)
     for start in range(0, num_points, per_gather):
         num = min(per_gather, num_points - start)
         pairs = draw_paired_batches(representation, num, batch_size, rs)
-        first_MBD, second_MBD = (
-            representation.codes_of(rows_N).reshape(num, batch_size, -1) for rows_N in (pairs.first_N, pairs.second_N)
-        )
+        codes_M2BD = representation.codes_of(pairs.rows_M2B.ravel()).reshape(num, 2, batch_size, -1)
         factors.append(pairs.factor_M)
-        differences.append(batch_differences(first_MBD, second_MBD).astype(np.float64))
+        differences.append(batch_differences(codes_M2BD[:, 0], codes_M2BD[:, 1]).astype(np.float64))
         progress((start + num) / num_points)
     return SharedFactorDifferences(np.concatenate(factors), np.concatenate(differences))
 

@@ -59,7 +59,7 @@ def _draw_compiled(rs: RandomState, sizes: Sequence[int], num_choices: int, draw
     size_C = np.array(sizes, dtype=np.int64)
     num_words = _expected_words(size_C, num_choices, draws) + SPARE_WORDS
     while True:
-        words = _generator(before).random_raw(num_words).astype(np.uint32)
+        words = RandomState(_generator(before)).randint(2**32, size=num_words, dtype=np.uint32)  # each as it comes
         num_used = _fill()(words, size_C, num_choices, *draws)
         if num_used >= 0:
             break

@@ -1,6 +1,6 @@
 """Pairs of batches that share the value of one factor, point by point, drawn in the reference's order.
 
-Shapes: M pairs of batches of B points, N = M * B pairs of points, K factors that are scored, A all factors.
+Shapes: M pairs (2) of batches of B points, K factors that are scored, A all factors.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class PairedBatches:
-    """Rows of the first and of the second members of N pairs, batch after batch; the factor that each batch shares."""
+    """Rows of both batches of each pair, and the factor that they share."""
 
-    first_N: Rows
-    second_N: Rows
+    rows_M2B: Rows
     factor_M: NDArray[np.int64]
 
 
@@ -40,29 +39,29 @@ def draw_paired_batches(source: FactorSource, num_pairs: int, batch_size: int, r
     batch_M = np.arange(num_pairs)
     shared_MB = drawn.value_MBC[batch_M, :, drawn.choice_M]
     drawn.value_MBC[batch_M, :, num_latent + drawn.choice_M] = shared_MB
-    value_NC = drawn.value_MBC.reshape(-1, len(sizes))
-    members = []
+    rows_M2B = np.empty((num_pairs, 2, batch_size), dtype=np.int64)
     for member in (0, 1):
         latent = np.arange(num_latent) + member * num_latent
         noise = np.arange(num_beside) + 2 * num_latent + member * num_beside
-        members.append(_rows(space, beside, value_NC[:, [*latent, *noise]]))
-    return PairedBatches(members[0], members[1], drawn.choice_M)
+        rows_M2B[:, member] = _rows(space, [*space.latent, *beside], drawn.value_MBC, [*latent, *noise])
+    return PairedBatches(rows_M2B, drawn.choice_M)
 
 
-def _rows(space: FactorSpace, beside: list[int], value_NA: NDArray[np.int64]) -> Rows:
-    all_NA = np.empty_like(value_NA)
-    all_NA[:, [*space.latent, *beside]] = value_NA
-    return space.row_of(all_NA)
+def _rows(space: FactorSpace, factors: list[int], value_MBC: NDArray[np.int64], columns: list[int]) -> Rows:
+    """Rows [M, B] of points whose factors stand in these columns; as drawn, they are within their ranges."""
+    stride_A = np.cumprod([1, *space.sizes[:0:-1]])[::-1]
+    rows_MB = np.zeros(value_MBC.shape[:2], dtype=np.int64)
+    for factor, column in zip(factors, columns, strict=True):
+        rows_MB += value_MBC[:, :, column] * stride_A[factor]
+    return rows_MB
 
 
 def _pair_by_pair(source: FactorSource, num_pairs: int, batch_size: int, rs: RandomState) -> PairedBatches:
-    rows: tuple[list[Rows], list[Rows]] = ([], [])
-    factors = []
+    rows, factors = [], []
     for _ in range(num_pairs):
         factor = rs.randint(len(source.factor_sizes))
         first_BK, second_BK = (source.sample_factors(batch_size, rs) for _ in range(2))
         second_BK[:, factor] = first_BK[:, factor]
-        for member, factors_BK in zip(rows, (first_BK, second_BK), strict=True):
-            member.append(source.rows(factors_BK, rs))
+        rows.append([source.rows(factors_BK, rs) for factors_BK in (first_BK, second_BK)])
         factors.append(factor)
-    return PairedBatches(np.concatenate(rows[0]), np.concatenate(rows[1]), np.array(factors, dtype=np.int64))
+    return PairedBatches(np.array(rows, dtype=np.int64), np.array(factors, dtype=np.int64))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from disentanglement.datasets.factor_space import FactorSpace
 from disentanglement.errors import MetricUndefined, SpecError
 from disentanglement.metrics import evaluate_metric, score_arrays
 from disentanglement.metrics.arrays import Factors
@@ -75,10 +77,9 @@ def test_pairs_are_drawn_in_the_references_order() -> None:
         factor = again.randint(3)
         first, second = GRID.sample_factors(4, again), GRID.sample_factors(4, again)
         second[:, factor] = first[:, factor]
-        part = slice(4 * pair, 4 * pair + 4)
         assert drawn.factor_M[pair] == factor
-        assert (drawn.first_N[part] == GRID.rows(first, again)).all()
-        assert (drawn.second_N[part] == GRID.rows(second, again)).all()
+        assert (drawn.rows_M2B[pair, 0] == GRID.rows(first, again)).all()
+        assert (drawn.rows_M2B[pair, 1] == GRID.rows(second, again)).all()
     assert rs.randint(2**31) == again.randint(2**31)
 
 
@@ -87,8 +88,7 @@ def test_pairs_of_a_grid_are_those_of_a_source_that_is_asked_point_by_point(num_
     rs, again = RandomState(1), RandomState(1)
     drawn = draw_paired_batches(GRID, num_pairs, 2, rs)
     asked = draw_paired_batches(OneByOne(1), num_pairs, 2, again)
-    assert (drawn.first_N == asked.first_N).all()
-    assert (drawn.second_N == asked.second_N).all()
+    assert (drawn.rows_M2B == asked.rows_M2B).all()
     assert (drawn.factor_M == asked.factor_M).all()
     assert rs.randint(2**31) == again.randint(2**31)
 
@@ -99,8 +99,35 @@ def test_what_observing_draws_is_drawn_after_the_factors_of_both_batches() -> No
     again.randint(3)
     GRID.sample_factors(5, again)
     GRID.sample_factors(5, again)
-    assert (drawn.first_N % 7 == again.randint(7, size=5)).all()
-    assert (drawn.second_N % 7 == again.randint(7, size=5)).all()
+    assert (drawn.rows_M2B[0, 0] % 7 == again.randint(7, size=5)).all()
+    assert (drawn.rows_M2B[0, 1] % 7 == again.randint(7, size=5)).all()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A grid of which some factors are drawn only when a point is observed."""
+
+    space: FactorSpace
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...]:
+        return self.space.latent_sizes
+
+    def sample_factors(self, num: int, rs: RandomState) -> Factors:
+        return self.space.sample_latent(num, rs)
+
+    def rows(self, factors_NK: Factors, rs: RandomState) -> NDArray[np.int64]:
+        return self.space.row_of(self.space.complete(factors_NK, rs))
+
+
+def test_pairs_of_a_grid_with_unscored_factors_are_drawn_as_if_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Observed(FactorSpace(("a", "b", "c", "d"), (3, 4, 2, 5), (2, 0)))
+    rs, again = RandomState(4), RandomState(4)
+    asked = draw_paired_batches(source, 6, 5, again)
+    monkeypatch.setattr("disentanglement.metrics.paired_batches.uniform_space", lambda each: each.space)
+    drawn = draw_paired_batches(source, 6, 5, rs)
+    assert (drawn.rows_M2B == asked.rows_M2B).all()
+    assert rs.randint(2**31) == again.randint(2**31)
 
 
 @settings(max_examples=20)
@@ -122,6 +149,17 @@ def test_the_order_of_codes_and_factors_changes_nothing(seed: int, order: list[i
     ]
     expected = beta_vae_score(train, evaluation).scores()
     assert beta_vae_score(*changed).scores() == pytest.approx(expected, abs=1.1 / 60)
+
+
+def test_no_number_depends_on_how_many_points_are_looked_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def differences() -> bytes:
+        logvar, noise = np.zeros_like(CODES), np.random.default_rng(3)
+        points = differences_at_shared_factors(GridRepresentation(GRID, CODES, logvar, noise), 9, RandomState(0), 8)
+        return points.difference_MD.tobytes()
+
+    at_once = differences()
+    monkeypatch.setattr(sys.modules[differences_at_shared_factors.__module__], "POINTS_PER_GATHER", 40)
+    assert differences() == at_once
 
 
 def test_single_precision_and_one_code_are_scored() -> None:
