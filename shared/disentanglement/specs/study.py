@@ -82,3 +82,5 @@ class StudySpec(Spec):
     """Seed of every metric, so that metrics share samples and adding one changes no other."""
     evaluation_seeds: Annotated[tuple[EvaluationSeed, ...], A_LIST] = ()
     """Other seeds, as the published studies have one for each metric on each representation."""
+    standard_error: bool = False
+    """Scores have bootstrapped standard errors where those have a meaning."""

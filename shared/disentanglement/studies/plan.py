@@ -293,7 +293,11 @@ def evaluations_of(study: StudySpec) -> tuple[tuple[EvaluateSpec, ...], ...]:
     metrics = [(metric, canonical_json(canonical(metric))) for metric in study.metrics]
     return tuple(
         tuple(
-            EvaluateSpec(metric=metric, random_seed=seeds.get((word, text), study.evaluation_seed))
+            EvaluateSpec(
+                metric=metric,
+                random_seed=seeds.get((word, text), study.evaluation_seed),
+                standard_error=study.standard_error,
+            )
             for metric, text in metrics
         )
         for word in words

@@ -16,8 +16,8 @@ from disentanglement.storage.manifests import Record
 from disentanglement.storage.store import Store
 from disentanglement.studies.plan import Plan, PlanCell, evaluations_of
 
-SCORES = frozenset({"metrics", "evaluation_seed", "evaluation_seeds"})
-"""The fields of a study that say what is scored, and with which seeds."""
+SCORES = frozenset({"metrics", "evaluation_seed", "evaluation_seeds", "standard_error"})
+"""The fields of a study that say what is scored, with which seeds, and whether with errors."""
 
 
 class StudyRecord(Record):

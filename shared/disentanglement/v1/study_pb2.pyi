@@ -81,10 +81,13 @@ class StudySpec(google.protobuf.message.Message):
     EVALUATION_SEEDS_FIELD_NUMBER: builtins.int
     CHANGES_FIELD_NUMBER: builtins.int
     SELECTION_FIELD_NUMBER: builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Letters, digits and underscores; names the study in the store. Required."""
     evaluation_seed: builtins.int
     """Seed of every metric, so that metrics share samples and adding one changes no other. Default: 0."""
+    standard_error: builtins.bool
+    """Scores have bootstrapped standard errors where those have a meaning. Default: false."""
     @property
     def model(self) -> disentanglement.v1.job_pb2.TrainSpec:
         """The base: what the grid does not change. Required."""
@@ -127,13 +130,16 @@ class StudySpec(google.protobuf.message.Message):
         evaluation_seeds: collections.abc.Iterable[global___EvaluationSeed] | None = ...,
         changes: google.protobuf.struct_pb2.Struct | None = ...,
         selection: global___Selection | None = ...,
+        standard_error: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "changes", b"changes", "evaluation_seed", b"evaluation_seed", "grid", b"grid", "model", b"model", "name", b"name", "selection", b"selection"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "changes", b"changes", "evaluation_seed", b"evaluation_seed", "evaluation_seeds", b"evaluation_seeds", "grid", b"grid", "metrics", b"metrics", "model", b"model", "name", b"name", "representations", b"representations", "selection", b"selection"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "_standard_error", b"_standard_error", "changes", b"changes", "evaluation_seed", b"evaluation_seed", "grid", b"grid", "model", b"model", "name", b"name", "selection", b"selection", "standard_error", b"standard_error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_evaluation_seed", b"_evaluation_seed", "_name", b"_name", "_standard_error", b"_standard_error", "changes", b"changes", "evaluation_seed", b"evaluation_seed", "evaluation_seeds", b"evaluation_seeds", "grid", b"grid", "metrics", b"metrics", "model", b"model", "name", b"name", "representations", b"representations", "selection", b"selection", "standard_error", b"standard_error"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_evaluation_seed", b"_evaluation_seed"]) -> typing.Literal["evaluation_seed"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_name", b"_name"]) -> typing.Literal["name"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_standard_error", b"_standard_error"]) -> typing.Literal["standard_error"] | None: ...
 
 global___StudySpec = StudySpec
 

@@ -172,3 +172,23 @@ def test_a_path_is_set_after_the_paths_that_it_continues() -> None:
     [model] = plan(grid={"fixed": changes}).models
     assert model.train.objective.beta_vae is not None
     assert model.train.objective.beta_vae.beta == 8
+
+
+def test_a_study_with_standard_errors_has_other_evaluations_and_the_same_models() -> None:
+    plain = parse_spec(
+        StudySpec,
+        {
+            "name": "small",
+            "model": {"dataset": "dsprites_full", "objective": {"beta_vae": {"beta": 1}}},
+            "representations": ["mean"],
+            "metrics": ["mig"],
+        },
+    )
+    plans = [expand_study(study, {"dsprites_full": "0" * 64}) for study in (plain, plain.replace(standard_error=True))]
+    models = [plan.models[0] for plan in plans]
+    assert models[0].key == models[1].key
+    assert models[0].representations[0].key == models[1].representations[0].key
+    specs = [model.representations[0].evaluations[0] for model in models]
+    assert [spec.standard_error for spec in specs] == [False, True]
+    keys = {model.representations[0].evaluation_keys for model in models}
+    assert len(keys) == 2
