@@ -117,7 +117,7 @@ def unified_scores(
 ) -> UnifiedScoresResult:
     """Every aggregation of these matrices; `random_state` is for the trees, as in `dci`.
 
-    The reference's trees also make splits that gain nothing but rounding, ours don't: a code that is used for no others
+    The reference's trees also make splits that gain nothing but rounding, ours don't: a code used for nothing else
     has importances of 1e-16 there and 0 here, hence modularity 0, and connects nothing in the area.
 
     Raises MetricUndefined for a single code, a single factor and a factor of a single value (the reference fails or
