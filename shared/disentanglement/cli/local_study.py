@@ -142,8 +142,8 @@ def read_file(path: Path) -> StudySpec:
         ArtifactNotFound: there is no such file.
         SpecError: naming each wrong field.
     """
-    from disentanglement.specs import StudySpec, parse_yaml
     from disentanglement.specs.parsing import MAX_YAML_BYTES
+    from disentanglement.studies.metric_lists import parse_study_yaml
 
     try:
         with path.open("rb") as stream:
@@ -153,7 +153,7 @@ def read_file(path: Path) -> StudySpec:
     except OSError as error:
         raise SpecError.of("file", "a file that can be read", f"{path}: {error.strerror}") from error
     try:
-        return parse_yaml(StudySpec, data.decode())
+        return parse_study_yaml(data.decode())
     except UnicodeDecodeError as error:
         raise SpecError.of("document", "text in UTF-8", f"byte {error.object[error.start]:#04x}") from error
 

@@ -23,9 +23,10 @@ from disentanglement.rpc.arrays import MAX_INLINE_BYTES, array_to_proto, dtype_t
 from disentanglement.rpc.chunks import CHUNK_BYTES
 from disentanglement.rpc.convert import enum_number, enum_words, to_proto
 from disentanglement.rpc.names import REPRESENTATIONS, STUDIES, TRAINING_JOBS, name_of
-from disentanglement.specs import MetricSpec, RepresentationSpec, StepKey, StudySpec, TrainSpec, parse_spec, parse_yaml
+from disentanglement.specs import MetricSpec, RepresentationSpec, StepKey, StudySpec, TrainSpec, parse_spec
 from disentanglement.specs.base import Spec
 from disentanglement.specs.canonical import KEY_PATTERN
+from disentanglement.studies.metric_lists import parse_study, parse_study_yaml
 from disentanglement.v1 import aggregator_service_pb2 as aggregator
 from disentanglement.v1 import evaluator_service_pb2 as evaluator
 from disentanglement.v1 import job_pb2, metric_pb2, model_pb2, study_pb2
@@ -362,12 +363,12 @@ class Operations:
 def read_study(study: Study) -> StudySpec:
     """A study as a spec, from whatever describes it; raises SpecError naming fields."""
     if isinstance(study, Path):
-        return parse_yaml(StudySpec, study.read_text())
+        return parse_study_yaml(study.read_text())
     if isinstance(study, str):
         if study.strip().endswith((".yaml", ".yml")):
             raise SpecError.of("study", "YAML text, or a file as pathlib.Path", repr(study))
-        return parse_yaml(StudySpec, study)
-    return study if isinstance(study, StudySpec) else parse_spec(StudySpec, study)
+        return parse_study_yaml(study)
+    return study if isinstance(study, StudySpec) else parse_study(study)
 
 
 def wire_array(name: str, array: ArrayLike) -> NDArray[Any]:

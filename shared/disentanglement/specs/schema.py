@@ -10,9 +10,19 @@ from disentanglement.specs.study import StudySpec
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+METRICS_OF_A_STUDY = {
+    "type": "string",
+    "pattern": "^[a-z][a-z0-9_]*_study_v[0-9]+$",
+    "description": "All metrics of a published study, e.g. unsupervised_study_v1, with its seeds.",
+}
+
+
 def study_schema() -> dict[str, Any]:
     """JSON Schema of a study file."""
-    return {"$schema": DIALECT, **StudySpec.model_json_schema(mode="validation")}
+    schema = StudySpec.model_json_schema(mode="validation")
+    metrics = schema["properties"]["metrics"]
+    metrics["items"] = {"anyOf": [metrics["items"], METRICS_OF_A_STUDY]}
+    return {"$schema": DIALECT, **schema}
 
 
 def study_schema_text() -> str:
