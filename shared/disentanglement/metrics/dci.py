@@ -39,6 +39,8 @@ class DciResult:
     importance_DK: NDArray[np.float64]
     train_accuracy_K: NDArray[np.float64]
     test_accuracy_K: NDArray[np.float64]
+    test_right_MK: NDArray[np.bool_] | None = None
+    """At which of the M test points each factor is told; what an error of the accuracies is made of."""
 
     def scores(self) -> dict[str, float]:
         """Under the reference's keys; informativeness is an accuracy, higher is better."""
@@ -67,8 +69,10 @@ def dci(train: Points, test: Points, *, random_state: RandomState, progress: Pro
         _fit(codes, train, test, factor, random_state, part_of(progress, start, end))
         for factor, (start, end) in enumerate(pairwise([0.0, *end_K.tolist()]))
     ]
-    importances, train_accuracies, test_accuracies = zip(*fits, strict=True)
-    return DciResult(np.stack(importances, axis=1), np.array(train_accuracies), np.array(test_accuracies))
+    importances, train_accuracies, right = zip(*fits, strict=True)
+    test_accuracies = [float(np.mean(right_M)) for right_M in right]
+    accuracies = np.array(train_accuracies), np.array(test_accuracies)
+    return DciResult(np.stack(importances, axis=1), *accuracies, np.stack(right, axis=1))
 
 
 def _check(train: Points, test: Points) -> None:
@@ -83,14 +87,14 @@ def _check(train: Points, test: Points) -> None:
 
 def _fit(
     codes: SortedCodes, train: Points, test: Points, factor: int, random_state: RandomState, progress: Progress
-) -> tuple[NDArray[np.float64], float, float]:
-    """Importance of each code [D], training accuracy, test accuracy."""
+) -> tuple[NDArray[np.float64], float, NDArray[np.bool_]]:
+    """Importance of each code [D], training accuracy, which test points [M] are told right."""
     from disentanglement.metrics.boosted_trees import fit_boosted_trees
 
     train_N, test_N = train.factors_NK[:, factor], test.factors_NK[:, factor]
     trees = fit_boosted_trees(codes, train_N, random_state=random_state, progress=progress)
     train_accuracy = np.mean(trees.predict_training_points() == train_N)
-    return trees.importance_D, float(train_accuracy), float(np.mean(trees.predict(test.codes_ND) == test_N))
+    return trees.importance_D, float(train_accuracy), trees.predict(test.codes_ND) == test_N
 
 
 def evaluate(spec: Dci, representation: Representation, seed: int, progress: Progress) -> DciResult:

@@ -188,6 +188,12 @@ def _squared_correlations(points: Points, rng: Generator) -> Iterator[Table]:
         yield np.where(known, squared / np.where(known, product, 1.0), 0.0)
 
 
+def _dci(of: Evaluated) -> dict[str, float]:
+    """Of the accuracy on test points: factors are told wrong at the same points, so points are drawn whole."""
+    right_MK = of.result.test_right_MK
+    return {"informativeness_test": float(right_MK.mean(axis=1).std() / np.sqrt(len(right_MK)))}
+
+
 def _factor_vae_score(of: Evaluated) -> dict[str, float]:
     num_votes = int(of.result.eval_votes_KD.sum())
     return {"eval_accuracy": of_share(of.result.scores()["eval_accuracy"], num_votes)} if num_votes else {}
@@ -199,6 +205,7 @@ def _beta_vae_sklearn(of: Evaluated) -> dict[str, float]:
 
 ERRORS: dict[str, Callable[[Evaluated], dict[str, float]]] = {
     "beta_vae_sklearn": _beta_vae_sklearn,
+    "dci": _dci,
     "factor_vae_score": _factor_vae_score,
     "mig": _mig,
     "modularity_explicitness": _modularity,

@@ -15,7 +15,7 @@ from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.sampling import FactorGrid, GridRepresentation
 from disentanglement.metrics.scoring import score_metric
 from disentanglement.metrics.uncertainty import _resampled_information, of_share, with_standard_errors
-from disentanglement.specs.metrics import FactorVaeScore, MetricSpec, Mig, ModularityExplicitness, SapScore
+from disentanglement.specs.metrics import Dci, FactorVaeScore, MetricSpec, Mig, ModularityExplicitness, SapScore
 
 GRID = FactorGrid((3, 4, 5))
 RNG = np.random.default_rng(0)
@@ -110,3 +110,15 @@ def test_the_points_of_an_error_are_those_of_the_score() -> None:
     with_standard_errors(spec, evaluate_metric(spec, shown, 1), shown, 1)
     assert len(drawn) == 4
     assert drawn[:2] == drawn[2:]
+
+
+def test_the_error_of_informativeness_takes_whole_points() -> None:
+    rng = np.random.default_rng(0)
+    factors = np.repeat(rng.integers(0, 2, size=(300, 1)), 2, axis=1)  # the same factor twice: right or wrong together
+    codes = factors + 0.7 * rng.normal(size=(300, 2))
+    own = OwnArrays(Points(codes[:200], factors[:200]), Points(codes[200:], factors[200:]))
+    spec = MetricSpec(dci=Dci())
+    scores = with_standard_errors(spec, score_metric(spec, own, 0), own, 0)
+    assert [key for key in scores if key.endswith("error")] == ["informativeness_test.standard_error"]
+    of_one_factor = of_share(scores["informativeness_test"], 100)
+    assert 0.85 * of_one_factor < scores["informativeness_test.standard_error"] <= 1.001 * of_one_factor
