@@ -36,8 +36,8 @@ def score_arrays(
     factors, dci); without them those metrics hold out a random third, the same for equal `seed`. All points are
     used, unless there are no test points and a spec's `num_train` or `num_test` is not at its default: then so
     many are drawn by the seed. A metric that has no value on these arrays has the error as its outcome, and the others
-    still have their scores. factor_vae_score needs the whole grid of factor combinations in data-set order,
-    and says so. With `standard_error`, a score that has one is followed by it, as `discrete_mig.standard_error`.
+    still have their scores. factor_vae_score and beta_vae_sklearn need the whole grid of factor combinations in order,
+    and say so. With `standard_error`, a score that has one is followed by it, as `discrete_mig.standard_error`.
 
     Raises SpecError, before anything is computed, for an unknown metric, a metric named twice, and arrays
     whose shape or dtype cannot be right.
