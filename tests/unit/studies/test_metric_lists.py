@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from disentanglement.cli.local_study import read_file
 from disentanglement.errors import SpecError
 from disentanglement.rpc.operations import read_study
 from disentanglement.specs import StudySpec, parse_spec
@@ -89,3 +91,9 @@ def test_errors_name_the_place_as_it_is_written(changes: dict[str, Any], field: 
 
 def test_the_published_studies_have_lists() -> None:
     assert set(LISTS) == {"unsupervised_study_v1", "fairness_study_v1", "abstract_reasoning_study_v1"}
+
+
+def test_a_study_file_is_read_alike(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(FILE)
+    assert read_file(path) == parse_study_yaml(FILE)
