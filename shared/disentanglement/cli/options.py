@@ -20,6 +20,9 @@ ProjectOption = Annotated[
     str, typer.Option("--project", envvar="DISENTANGLEMENT_PROJECT", help="Owner of studies and names")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print strict JSON on standard output")]
+StandardErrorOption = Annotated[
+    bool, typer.Option("--standard-error", help="Bootstrap standard errors of the scores for which they have a meaning")
+]
 ServerOption = Annotated[
     str | None,
     typer.Option(

@@ -10,7 +10,7 @@ import typer
 
 from disentanglement.cli.console import complaints, print_json, say
 from disentanglement.cli.exit_codes import ExitCode
-from disentanglement.cli.options import JsonOption, SetOption, StoreOption
+from disentanglement.cli.options import JsonOption, SetOption, StandardErrorOption, StoreOption
 from disentanglement.cli.score_files import factor_names, named, read_arrays
 from disentanglement.cli.settings import Place
 from disentanglement.errors import DisentanglementError, SpecError
@@ -28,7 +28,7 @@ def score(
     store: StoreOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="For what a metric draws")] = 0,
     set_: SetOption = None,
-    standard_error: Annotated[bool, typer.Option("--standard-error", help="Of scores that have one")] = False,
+    standard_error: StandardErrorOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score your own codes. Needs no model, no data set, no torch.

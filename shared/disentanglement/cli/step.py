@@ -16,6 +16,7 @@ from disentanglement.cli.options import (
     NoCacheOption,
     ProjectOption,
     SetOption,
+    StandardErrorOption,
     StoreOption,
 )
 from disentanglement.cli.settings import Place, device_name
@@ -121,6 +122,7 @@ def evaluate(
     metrics: Annotated[str, typer.Option("--metrics", "-m", help="Comma-separated, e.g. mig,dci")],
     set_: SetOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every metric")] = 0,
+    standard_error: StandardErrorOption = False,
     no_cache: NoCacheOption = False,
     store: StoreOption = None,
     project: ProjectOption = DEFAULT_PROJECT,
@@ -138,8 +140,9 @@ def evaluate(
     from disentanglement.steps.admission import admit_evaluations
     from disentanglement.studies.pending import WorkItem
 
-    asked = [EvaluateSpec(metric=metric, random_seed=seed) for metric in metric_specs(metrics, assignments(set_))]
-    specs = admit_evaluations(asked, trusted=EVERYTHING)
+    asked = metric_specs(metrics, assignments(set_))
+    wanted = [EvaluateSpec(metric=metric, random_seed=seed, standard_error=standard_error) for metric in asked]
+    specs = admit_evaluations(wanted, trusted=EVERYTHING)
     place = Place.of(store, project)
     opened = place.open()
     key = _representation_key(opened, project, reference)
@@ -219,12 +222,13 @@ def _end(differs: bool) -> None:
 
 
 def _show_scores(found: dict[str, Any], *, as_json: bool) -> None:
+    from disentanglement.cli.score import with_errors
     from disentanglement.cli.tables import print_records
 
     rows = [
         {"metric": metric, "key": key, "value": value}
         for metric, scores in found.items()
-        for key, value in scores.items()
+        for key, value in with_errors(scores)
     ]
     if as_json:
         print_json(found)

@@ -247,3 +247,20 @@ def test_training_on_data_that_the_store_lacks_says_how_to_import_it(run: Any) -
     ended = run("train", "-d", "dsprites_full", "--method", "beta_vae", "--set", "beta=4")
     assert ended.code == 2
     assert "disentangle data import" in ended.err
+
+
+def test_standard_errors_are_asked_for_and_shown(finished: LocalStudy, run: Any, monkeypatch: Any) -> None:
+    from disentanglement.cli import step
+    from disentanglement.steps.messages import StepResult
+
+    def ran(place: Place, item: WorkItem, *_: Any, **__: Any) -> StepResult:
+        assert canonical(item.spec)["standard_error"] is True
+        attempt = Attempt(place.open(), item.step, item.key)
+        scores = {"discrete_mig": 0.5, "discrete_mig.standard_error": 0.0125}
+        commit(place.open(), attempt.manifest(spec=canonical(item.spec), contract="1.1", results=scores))
+        return StepResult("a", "b", computed=True)
+
+    monkeypatch.setattr(step, "_run", ran)
+    ended = run("evaluate", "tiny:0/mean", "-m", "mig", "--standard-error")
+    assert ended.code == 0
+    assert "0.5000 ± 0.0125" in ended.out
