@@ -124,7 +124,7 @@ class _Target:
     """One factor as the forest sees it: what it trains on, and the truth of the test points (-1: never seen)."""
 
     train: Sample
-    test_N: NDArray[np.int64]
+    test_N: NDArray[np.int64] | NDArray[np.float64]
 
     @property
     def baseline(self) -> float:
@@ -142,8 +142,10 @@ class _Target:
 def _target(train: Points, test: Points, factor: int, is_class: bool) -> _Target:
     codes_ND = train.codes_ND.astype(np.float32, copy=False)
     train_N, test_N = train.factors_NK[:, factor], test.factors_NK[:, factor]
-    if not is_class:
-        return _Target(Sample(codes_ND, train_N, is_class=False), test_N)
+    if not is_class:  # from 0 to 1 in single precision, as in the reference: which of equal splits is found hangs on it
+        low, width = train_N.min(), np.ptp(train_N)
+        scaled_N, scaled_test_N = (((values_N - low) / width).astype(np.float32) for values_N in (train_N, test_N))
+        return _Target(Sample(codes_ND, scaled_N, is_class=False), scaled_test_N.astype(np.float64))
     values, label_N = np.unique(train_N, return_inverse=True)
     position_N = np.minimum(np.searchsorted(values, test_N), len(values) - 1)
     return _Target(Sample(codes_ND, label_N, is_class=True), np.where(values[position_N] == test_N, position_N, -1))

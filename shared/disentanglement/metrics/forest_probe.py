@@ -29,7 +29,7 @@ class Sample:
     """Training points: codes [N, D], and a class (numbered from 0 without a hole) or a number for each."""
 
     codes_ND: NDArray[np.float32]
-    target_N: NDArray[np.int64]
+    target_N: NDArray[np.int64] | NDArray[np.float32]
     is_class: bool
 
     @property

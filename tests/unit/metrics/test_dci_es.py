@@ -138,14 +138,14 @@ def test_a_number_is_judged_by_r_squared_over_the_test_points() -> None:
     train, test = points(7), points(8)
     result = dci_es(train, test, seed=5, numeric_factors=(1,), depths=(2, 3), num_trees=10)
     forest = RandomForestRegressor(n_estimators=10, max_depth=3, random_state=5)
-    forest.fit(train.codes_ND, train.factors_NK[:, 1])
-    assert 1 - result.loss_KT[1, 1] == pytest.approx(forest.score(test.codes_ND, test.factors_NK[:, 1]))
+    forest.fit(train.codes_ND, (train.factors_NK[:, 1] / 3).astype(np.float32))
+    assert 1 - result.loss_KT[1, 1] == pytest.approx(forest.score(test.codes_ND, test.factors_NK[:, 1] / 3))
     assert result.baseline_K.tolist() == [pytest.approx(2 / 3), 1.0]
 
 
 def test_a_class_that_training_never_saw_is_a_mistake() -> None:
     train, test = perfect(), perfect()
-    unseen = Points(test.codes_ND, np.where(test.factors_NK == [1, 9], -4, test.factors_NK))
+    unseen = Points(test.codes_ND, np.where(test.factors_NK == [0, 9], -4, test.factors_NK))
     result = dci_es(train, unseen, seed=0, depths=(4, 5), num_trees=10)
     assert result.loss_KT[0].tolist() == [0.5, 0.5]
 
@@ -158,7 +158,7 @@ def test_labels_of_classes_and_scale_of_codes_do_not_matter(seed: int, power: in
     def moved(given_points: Points) -> Points:
         return Points(2.0**power * given_points.codes_ND, 5 * given_points.factors_NK - 2)
 
-    before, after = (dci_es(*both, seed=1, depths=(1, 3), num_trees=2) for both in (
+    before, after = (dci_es(*both, seed=1, numeric_factors=[1], depths=(1, 3), num_trees=2) for both in (
         (train, test), (moved(train), moved(test)),
     ))  # fmt: skip
     assert after.loss_KT == pytest.approx(before.loss_KT, abs=1e-12)
