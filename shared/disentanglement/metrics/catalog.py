@@ -6,7 +6,9 @@ from disentanglement.errors import NotBuiltYet
 from disentanglement.metrics.beta_vae_score import METRIC as BETA_VAE_SKLEARN
 from disentanglement.metrics.dci import METRIC as DCI
 from disentanglement.metrics.dci_validation import METRIC as DCI_VALIDATION
+from disentanglement.metrics.downstream_task import METRIC as DOWNSTREAM_TASK
 from disentanglement.metrics.factor_vae_score import METRIC as FACTOR_VAE_SCORE
+from disentanglement.metrics.fairness import METRIC as FAIRNESS
 from disentanglement.metrics.irs import METRIC as IRS
 from disentanglement.metrics.metric import Metric, MetricResult
 from disentanglement.metrics.mig import METRIC as MIG
@@ -15,9 +17,11 @@ from disentanglement.metrics.modern_catalog import MODERN_METRICS
 from disentanglement.metrics.modularity_explicitness import METRIC as MODULARITY_EXPLICITNESS
 from disentanglement.metrics.plugin import METRIC as PLUGIN
 from disentanglement.metrics.progress import Progress, silent
+from disentanglement.metrics.reduced_downstream_task import METRIC as REDUCED_DOWNSTREAM_TASK
 from disentanglement.metrics.sampling import Representation
 from disentanglement.metrics.sap_score import METRIC as SAP_SCORE
 from disentanglement.metrics.sap_score_validation import METRIC as SAP_SCORE_VALIDATION
+from disentanglement.metrics.strong_downstream_task import METRIC as STRONG_DOWNSTREAM_TASK
 from disentanglement.metrics.unified_score_validation import METRIC as UNIFIED_SCORE_VALIDATION
 from disentanglement.metrics.unified_scores import METRIC as UNIFIED_SCORES
 from disentanglement.metrics.unsupervised_metrics import METRIC as UNSUPERVISED_METRICS
@@ -37,6 +41,10 @@ METRICS: dict[str, Metric] = {
     "modularity_explicitness": MODULARITY_EXPLICITNESS,
     "irs": IRS,
     "unsupervised_metrics": UNSUPERVISED_METRICS,
+    "downstream_task": DOWNSTREAM_TASK,
+    "reduced_downstream_task": REDUCED_DOWNSTREAM_TASK,
+    "strong_downstream_task": STRONG_DOWNSTREAM_TASK,
+    "fairness": FAIRNESS,
     **MODERN_METRICS,
 }
 """Those that are built; a plugin is somebody's own, and its code is looked for when it is computed."""

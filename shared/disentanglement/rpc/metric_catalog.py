@@ -36,7 +36,16 @@ UNIFIED_KEYS = tuple(
 )
 """Those of the whole representation; single codes and factors have keys of their own."""
 DCI_KEYS = ("informativeness_train", "informativeness_test", "disentanglement", "completeness")
+FAIRNESS_KEYS = tuple(
+    f"{kind}_fairness:{outer}:{inner}"
+    for kind in ("mean", "max")
+    for ways in (("sens", "pred"), ("pred", "sens"))
+    for outer in (f"mean_{ways[0]}", f"max_{ways[0]}")
+    for inner in (f"mean_{ways[1]}", f"max_{ways[1]}")
+)
+"""Those over all pairs of factors; single factors and pairs have keys of their own."""
 SCORE_KEYS = {
+    "fairness": FAIRNESS_KEYS,
     "mig": ("discrete_mig",),
     "mig_validation": ("discrete_mig",),
     "sap_score_validation": ("SAP_score",),

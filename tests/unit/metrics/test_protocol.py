@@ -184,7 +184,14 @@ def test_the_catalog_has_the_specs_words_and_says_what_each_metric_needs() -> No
     assert set(METRICS) == {spec.word for spec in SPECS}
     assert set(METRICS) <= set(MetricSpec.model_fields)
     fixing = {word for word, metric in METRICS.items() if metric.needs is Needs.FIXED_FACTORS}
-    assert fixing == {"factor_vae_score", "beta_vae_sklearn", "omes_avg", "omes_max"}
+    assert fixing == {
+        "factor_vae_score",
+        "beta_vae_sklearn",
+        "omes_avg",
+        "omes_max",
+        "strong_downstream_task",
+        "fairness",
+    }
 
 
 def test_progress_of_factor_vae_rises_to_one() -> None:
