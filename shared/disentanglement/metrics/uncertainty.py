@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -30,6 +31,8 @@ from disentanglement.specs.steps import STANDARD_ERROR
 
 NUM_REPLICATES = 200
 """The error of a standard error is then about a twentieth of it."""
+REPLICATES_AT_ONCE = 20
+"""What histograms are counted for together; no number depends on it."""
 OWN_STREAM = 0x5E
 """Keeps the replicates apart from all else that is drawn from a metric's seed."""
 
@@ -120,8 +123,7 @@ def _resampled_information(bins_ND: Labels, factors_NK: Labels, rng: Generator) 
     left_ND, right_NK = (np.apply_along_axis(_ranks, 0, labels) for labels in (bins_ND, factors_NK))
     joint_NDK = left_ND[:, :, np.newaxis] * (right_NK.max(axis=0) + 1) + right_NK[:, np.newaxis]
     columns = _Columns.of(np.hstack([left_ND, right_NK, joint_NDK.reshape(len(left_ND), -1)]))
-    for _ in range(NUM_REPLICATES):
-        entropy_C = columns.entropies(rng.integers(len(left_ND), size=len(left_ND)))
+    for entropy_C in columns.resampled_entropies(rng):
         left_D, right_K, joint = np.split(entropy_C, [num_codes, num_codes + num_factors])
         shared_DK = left_D[:, np.newaxis] + right_K - joint.reshape(num_codes, num_factors)
         yield np.maximum(shared_DK, 0.0), right_K
@@ -129,9 +131,9 @@ def _resampled_information(bins_ND: Labels, factors_NK: Labels, rng: Generator) 
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Labels of C columns, told apart [C, N], the first label of each column, and n log n of all counts n."""
+    """Labels of C columns, told apart [N, C], the first label of each column, and n log n of all counts n."""
 
-    label_CN: Labels
+    label_NC: Labels
     first_C: Labels
     n_log_n: Table
 
@@ -140,14 +142,21 @@ class _Columns:
         width_C = label_NC.max(axis=0) + 1
         first_C = np.cumsum(width_C) - width_C
         counts = np.arange(len(label_NC) + 1, dtype=np.float64)
-        return cls(np.ascontiguousarray((label_NC + first_C).T), first_C, counts * np.log(np.maximum(counts, 1.0)))
+        return cls(label_NC + first_C, first_C, counts * np.log(np.maximum(counts, 1.0)))
 
-    def entropies(self, drawn_N: Labels) -> Table:
-        """Of each column [C] at these points."""
-        num_labels = int(self.label_CN[-1].max()) + 1
-        counts = np.bincount(self.label_CN[:, drawn_N].ravel(), minlength=num_labels)
-        entropy_C: Table = np.log(len(drawn_N)) - np.add.reduceat(self.n_log_n[counts], self.first_C) / len(drawn_N)
-        return entropy_C
+    def resampled_entropies(self, rng: Generator) -> Iterator[Table]:
+        """Of each column [C], replicate by replicate: all histograms of several are one product of matrices."""
+        from scipy.sparse import csc_matrix
+
+        num_points, num_columns = self.label_NC.shape
+        starts = np.arange(0, self.label_NC.size + 1, num_columns)
+        shape = (int(self.label_NC[:, -1].max()) + 1, num_points)
+        label_of_LN = csc_matrix((np.ones(self.label_NC.size), self.label_NC.ravel(), starts), shape=shape)
+        replicates = weights(num_points, rng)
+        while chunk := list(islice(replicates, REPLICATES_AT_ONCE)):
+            counts_LR = label_of_LN @ np.stack(chunk, axis=1)
+            sums_CR = np.add.reduceat(self.n_log_n[counts_LR.astype(np.int64)], self.first_C, axis=0)
+            yield from (np.log(num_points) - sums_CR / num_points).T
 
 
 def _ranks(column_N: Labels) -> Labels:
