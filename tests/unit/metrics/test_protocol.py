@@ -150,12 +150,19 @@ VALIDATION: dict[str, dict[str, float]] = {
     "dci_validation": {"train_percentage": 0.7},
     "unified_score_validation": {"train_percentage": 0.7},
 }
+PREDICTING: dict[str, dict[str, object]] = {
+    "downstream_task": {"num_train": [20, 50], "num_test": 50},
+    "reduced_downstream_task": {"num_train": [50], "num_test": 50, "num_factors_to_remove": 1},
+    "strong_downstream_task": {"num_train": [50], "num_test": 50, "n_experiment": 1},
+    "fairness": {"num_train": 50, "num_test_points_per_class": 10},
+}
 SPECS = [
     MetricSpec(mig=Mig(num_train=200)),
     MetricSpec(sap_score=SapScore(num_train=200, num_test=100)),
     MetricSpec(factor_vae_score=SMALL_FACTOR_VAE),
     MetricSpec(dci=Dci(num_train=100, num_test=50)),
     MetricSpec.model_validate({"unified_scores": {"num_train": 100, "num_test": 50}}),
+    *(MetricSpec.model_validate({word: parameters}) for word, parameters in PREDICTING.items()),
     *(MetricSpec.model_validate({word: LABELLED | parameters}) for word, parameters in VALIDATION.items()),
     MetricSpec(beta_vae_sklearn=BetaVaeSklearn(num_train=50, num_eval=20, batch_size=8)),
     MetricSpec(modularity_explicitness=ModularityExplicitness(num_train=100, num_test=50)),
