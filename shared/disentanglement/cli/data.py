@@ -41,13 +41,27 @@ def list_data(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def info(name: DataSet, store: StoreOption = None, as_json: JsonOption = False) -> None:
+def info(
+    name: DataSet,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="Write a PNG: a line for each latent factor, from its first value to its last"),
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show the card of an imported data set: origin, digest, factors and their values,
     licence, citation.
+
+    Example: disentangle data info shapes3d --picture shapes3d.png
     """
     from disentanglement.cli import data_sets
 
-    card = data_sets.card_in_store(Place.of(store).open(), name)
+    opened = Place.of(store).open()
+    card = data_sets.card_in_store(opened, name)
+    if picture is not None:
+        picture.write_bytes(data_sets.picture_of(opened, card))
+        say(f"{picture}: {', '.join(card.factor_space.latent_names)} from above")
     if as_json:
         print_json(card.model_dump(mode="json"))
         return

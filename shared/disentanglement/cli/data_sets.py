@@ -97,6 +97,21 @@ def card_in_store(store: Store, name: str) -> DataCard:
     return card
 
 
+def picture_of(store: Store, card: DataCard) -> bytes:
+    """A PNG with a line of images for each latent factor."""
+    import numpy as np
+    from numpy.random import RandomState
+
+    from disentanglement.datasets.contact_sheet import contact_sheet, png, traversals
+    from disentanglement.storage.cache import Cache
+    from disentanglement.storage.data_sets import open_data_set
+    from disentanglement.storage.settings import cache_directory
+
+    data = open_data_set(store, Cache(cache_directory()), card.name, card.digest)
+    images = data.sample_observations_from_factors(traversals(card.factor_space), RandomState(0))
+    return png(contact_sheet(np.clip(255 * images, 0, 255).round().astype(np.uint8)))
+
+
 def rows(store: Store) -> list[dict[str, Any]]:
     """What there is, and what of it the store holds: one row per data set and digest."""
     from disentanglement.datasets.catalog import DATA_SETS

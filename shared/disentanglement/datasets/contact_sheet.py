@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from disentanglement.datasets.factor_space import FactorSpace
+from disentanglement.datasets.factor_space import Factors, FactorSpace
 from disentanglement.datasets.images import Stored
 
 GAP = 2
@@ -29,15 +29,17 @@ def contact_sheet(images_NHWC: Stored, *, columns: int = 16) -> NDArray[np.uint8
     return sheet
 
 
-def traversal_rows(space: FactorSpace, *, columns: int = 16) -> NDArray[np.int64]:
-    """Rows of grid images for a contact sheet: a line for each latent factor, from its first value to its last.
+def traversals(space: FactorSpace, *, columns: int = 16) -> Factors:
+    """Latent factors [lines * columns, K]: a line for each of them, from its first value to its last.
 
-    All other factors stand at their middle value.
+    All others stand still: early ones among their first values, late ones among their last, so that hues differ.
     """
-    lines = np.tile([size // 2 for size in space.sizes], (len(space.latent), columns, 1)).astype(np.int64)
-    for line, factor in zip(lines, space.latent, strict=True):
-        line[:, factor] = np.linspace(0, space.sizes[factor] - 1, columns).round()
-    return space.row_of(lines.reshape(-1, len(space.sizes)))
+    sizes = space.latent_sizes
+    standing = [size * (factor + 1) // (len(sizes) + 1) for factor, size in enumerate(sizes)]
+    lines = np.tile(standing, (len(sizes), columns, 1)).astype(np.int64)
+    for factor, line in enumerate(lines):
+        line[:, factor] = np.linspace(0, sizes[factor] - 1, columns).round()
+    return lines.reshape(-1, len(sizes))
 
 
 def png(picture_HW3: NDArray[np.uint8]) -> bytes:

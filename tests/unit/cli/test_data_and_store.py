@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,11 @@ def test_a_directory_is_no_bucket_to_be_made(run: Any) -> None:
     ended = run("store", "create-bucket")
     assert ended.code == 2
     assert "a directory is made by itself" in ended.err
+
+
+def test_a_picture_shows_a_line_for_each_factor(run: Any, dummy_data: str, tmp_path: Path) -> None:
+    ended = run("data", "info", "dummy_data", "--picture", str(tmp_path / "sheet.png"))
+    assert "factor_0, factor_1" in ended.err
+    picture = (tmp_path / "sheet.png").read_bytes()
+    width, height = struct.unpack(">II", picture[16:24])
+    assert (width, height) == (16 * 66 + 2, 10 * 66 + 2)

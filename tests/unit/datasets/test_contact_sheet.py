@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from disentanglement.datasets.contact_sheet import GAP, contact_sheet, png, traversal_rows
+from disentanglement.datasets.contact_sheet import GAP, contact_sheet, png, traversals
 from disentanglement.datasets.factor_space import FactorSpace
 
 
@@ -30,10 +30,9 @@ def test_colours_are_kept() -> None:
     assert sheet[GAP, GAP].tolist() == [10, 20, 30]
 
 
-def test_a_traversal_has_a_line_per_latent_factor_with_the_others_at_their_middle() -> None:
+def test_a_traversal_has_a_line_per_latent_factor_while_the_others_stand_still() -> None:
     space = FactorSpace(("lamp", "shape", "angle"), (2, 3, 8), latent=(1, 2))
-    factors = space.factors_of(traversal_rows(space, columns=3))
-    assert factors.tolist() == [[1, 0, 4], [1, 1, 4], [1, 2, 4], [1, 1, 0], [1, 1, 4], [1, 1, 7]]
+    assert traversals(space, columns=3).tolist() == [[0, 5], [1, 5], [2, 5], [1, 0], [1, 4], [1, 7]]
 
 
 def test_a_picture_becomes_a_png_file() -> None:
