@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_cluster import LAST_TRY, MOST_WAITS, Choose, Fate, SmallCluster, settle
+from small_cluster import SmallCluster, settle
+from small_jobs import LAST_TRY, MOST_WAITS, Choose, Fate
 
 from disentanglement.cluster.actions import CreateJob, DeleteJob, EvictCodes, RecordFailures, UpdateJob
 from disentanglement.cluster.reconcile import MAX_GROUPS, reconcile

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from small_cluster import Fate, SmallCluster
+from small_cluster import SmallCluster
+from small_jobs import Fate
 
 from disentanglement.cluster.actions import CreateJob
 from disentanglement.cluster.reconcile import reconcile
