@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 
 from disentanglement.metrics.arrays import Points
-from disentanglement.metrics.boosted_trees import fit_boosted_trees, sort_codes
-from disentanglement.metrics.dci import dci
+from disentanglement.metrics.classifiers.boosted_trees import fit_boosted_trees, sort_codes
+from disentanglement.metrics.scores.dci import dci
 
 SIZES = (3, 6, 40, 32, 32)
 NUM_CODES = 10

@@ -23,7 +23,7 @@ from numpy.random import RandomState
 from sklearn.ensemble import GradientBoostingClassifier
 
 from disentanglement.metrics.catalog import METRICS, evaluate_metric
-from disentanglement.metrics.sampling import FactorGrid, GridRepresentation
+from disentanglement.metrics.sampling.points import FactorGrid, GridRepresentation
 from disentanglement.specs.metrics import MetricSpec
 
 FACTOR_SIZES = (3, 6, 40, 32, 32)

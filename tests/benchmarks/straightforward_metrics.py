@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.svm import LinearSVC
 
-from disentanglement.metrics.sampling import GridRepresentation
+from disentanglement.metrics.sampling.points import GridRepresentation
 
 Array = NDArray[Any]
 TRAIN, TEST = 10_000, 5_000

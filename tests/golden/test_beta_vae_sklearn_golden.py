@@ -20,7 +20,7 @@ from numpy.random import RandomState
 from sklearn.linear_model import LogisticRegression
 
 from disentanglement.metrics import evaluate_metric
-from disentanglement.metrics.beta_vae_score import (
+from disentanglement.metrics.scores.beta_vae_score import (
     SharedFactorDifferences,
     beta_vae_score,
     differences_at_shared_factors,

@@ -20,9 +20,9 @@ from golden_metrics import CASES, SMALL, Case, TableRepresentation, each
 from numpy.random import RandomState
 
 from disentanglement.metrics import evaluate_metric
-from disentanglement.metrics.downstream_task import downstream_task, own_splits
 from disentanglement.metrics.own_arrays import OwnArrays
-from disentanglement.metrics.reduced_downstream_task import reduced_downstream_task
+from disentanglement.metrics.scores.downstream_task import downstream_task, own_splits
+from disentanglement.metrics.scores.reduced_downstream_task import reduced_downstream_task
 from disentanglement.specs.metrics import (
     DownstreamTask,
     MetricSpec,

@@ -15,7 +15,7 @@ import pytest
 from golden_metrics import WITH_FUNCTION, Case, TableRepresentation, each
 from numpy.random import RandomState
 
-from disentanglement.metrics.fairness import FairnessResult, Intervention, fairness
+from disentanglement.metrics.scores.fairness import FairnessResult, Intervention, fairness
 from disentanglement.specs.metrics import PredictorSpec
 
 ALWAYS = [case for case in WITH_FUNCTION if case.startswith("small")]

@@ -17,7 +17,7 @@ import pytest
 from golden_metrics import CASES, WITH_FUNCTION, Case, TableRepresentation, each
 
 from disentanglement.metrics import evaluate_metric
-from disentanglement.metrics.irs import irs
+from disentanglement.metrics.scores.irs import irs
 from disentanglement.specs.metrics import Irs, MetricSpec
 
 

@@ -34,12 +34,12 @@ from golden_metrics import CASES, SMALL, WITH_FUNCTION, WITH_TRACE, Case, TableR
 from numpy.random import RandomState
 
 from disentanglement.metrics import dci, evaluate_metric, factor_vae_score, mig
-from disentanglement.metrics.aggregations import completeness, disentanglement
-from disentanglement.metrics.boosted_trees import fit_boosted_trees, sort_codes
-from disentanglement.metrics.discretizer import discretize
-from disentanglement.metrics.information import entropies
-from disentanglement.metrics.sampling import variance_of_codes, variances_at_fixed_factors
-from disentanglement.metrics.sap_score import sap_score_continuous, sap_score_discrete
+from disentanglement.metrics.classifiers.boosted_trees import fit_boosted_trees, sort_codes
+from disentanglement.metrics.sampling.points import variance_of_codes, variances_at_fixed_factors
+from disentanglement.metrics.scores.sap_score import sap_score_continuous, sap_score_discrete
+from disentanglement.metrics.statistics.aggregations import completeness, disentanglement
+from disentanglement.metrics.statistics.discretizer import discretize
+from disentanglement.metrics.statistics.information import entropies
 from disentanglement.specs.metrics import FactorVaeScore, MetricSpec, Mig, SapScore
 
 DCI_ALWAYS = [*SMALL, "shapes3d_dead"]

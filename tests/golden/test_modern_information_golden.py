@@ -26,10 +26,10 @@ from golden_metrics import CASES, SLOW, SMALL, Case
 from numpy.random import RandomState
 
 from disentanglement.metrics.arrays import Codes, Factors
-from disentanglement.metrics.discretizer import discretize
-from disentanglement.metrics.infomec import infomec_continuous, infomec_discrete
-from disentanglement.metrics.infomec_training import infomec_training_knn3
-from disentanglement.metrics.migsup import migsup
+from disentanglement.metrics.scores.infomec import infomec_continuous, infomec_discrete
+from disentanglement.metrics.scores.infomec_training import infomec_training_knn3
+from disentanglement.metrics.scores.migsup import migsup
+from disentanglement.metrics.statistics.discretizer import discretize
 from disentanglement.specs.metrics import MetricSpec
 
 FOLDER = Path(__file__).parent / "modern_metrics"

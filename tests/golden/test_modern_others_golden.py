@@ -37,14 +37,14 @@ from golden_metrics import SLOW, Case, TableRepresentation, each
 from numpy.random import RandomState
 
 from disentanglement.errors import MetricUndefined
-from disentanglement.metrics.dci_es import DEPTHS, DciEsResult, dci_es, explicitness
-from disentanglement.metrics.forest_probe import Forests
-from disentanglement.metrics.mcc import Correlation, mcc, mcc_with_noise_rows
-from disentanglement.metrics.med import med
-from disentanglement.metrics.omes import Pooling, omes
-from disentanglement.metrics.pairs import pairs_drawn
+from disentanglement.metrics.classifiers.forest_probe import Forests
+from disentanglement.metrics.sampling.pairs import pairs_drawn
+from disentanglement.metrics.scores.dci_es import DEPTHS, DciEsResult, dci_es, explicitness
+from disentanglement.metrics.scores.mcc import Correlation, mcc, mcc_with_noise_rows
+from disentanglement.metrics.scores.med import med
+from disentanglement.metrics.scores.omes import Pooling, omes
+from disentanglement.metrics.scores.z_variance import Vote, z_variance
 from disentanglement.metrics.scoring import score_arrays
-from disentanglement.metrics.z_variance import Vote, z_variance
 
 FOLDER = Path(__file__).parent / "modern_metrics"
 CASES = sorted(path.stem for path in FOLDER.glob("*.json"))

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from disentanglement.metrics import Points
-from disentanglement.metrics.modularity_explicitness import modularity, modularity_explicitness
+from disentanglement.metrics.scores.modularity_explicitness import modularity, modularity_explicitness
 from disentanglement.specs.metrics import MetricSpec
 
 WORD = "modularity_explicitness"

@@ -22,9 +22,9 @@ import pytest
 from golden_metrics import CASES, SMALL, Case, each
 from numpy.random import RandomState
 
-from disentanglement.metrics.aggregations import Matrix, group_curve
-from disentanglement.metrics.information import entropies
-from disentanglement.metrics.unified_scores import ALL_MATRICES, UnifiedScoresResult, unified_scores
+from disentanglement.metrics.scores.unified_scores import ALL_MATRICES, UnifiedScoresResult, unified_scores
+from disentanglement.metrics.statistics.aggregations import Matrix, group_curve
+from disentanglement.metrics.statistics.information import entropies
 from disentanglement.specs.metrics import MetricSpec, RelationMatrix, UnifiedScores
 
 RECORDED_AS: dict[RelationMatrix, str] = {

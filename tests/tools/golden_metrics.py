@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from disentanglement.metrics import Points, score_arrays
 from disentanglement.metrics.arrays import Codes, Factors, FixedFactorVariances
-from disentanglement.metrics.sampling import FactorGrid
+from disentanglement.metrics.sampling.points import FactorGrid
 from disentanglement.specs.metrics import MetricSpec
 
 FOLDER = Path(__file__).parents[1] / "golden" / "metrics"

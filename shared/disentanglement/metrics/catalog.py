@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from disentanglement.errors import NotBuiltYet
-from disentanglement.metrics.beta_vae_score import METRIC as BETA_VAE_SKLEARN
-from disentanglement.metrics.dci import METRIC as DCI
-from disentanglement.metrics.dci_validation import METRIC as DCI_VALIDATION
-from disentanglement.metrics.downstream_task import METRIC as DOWNSTREAM_TASK
-from disentanglement.metrics.factor_vae_score import METRIC as FACTOR_VAE_SCORE
-from disentanglement.metrics.fairness import METRIC as FAIRNESS
-from disentanglement.metrics.irs import METRIC as IRS
 from disentanglement.metrics.metric import Metric, MetricResult
-from disentanglement.metrics.mig import METRIC as MIG
-from disentanglement.metrics.mig_validation import METRIC as MIG_VALIDATION
 from disentanglement.metrics.modern_catalog import MODERN_METRICS
-from disentanglement.metrics.modularity_explicitness import METRIC as MODULARITY_EXPLICITNESS
 from disentanglement.metrics.plugin import METRIC as PLUGIN
 from disentanglement.metrics.progress import Progress, silent
-from disentanglement.metrics.reduced_downstream_task import METRIC as REDUCED_DOWNSTREAM_TASK
-from disentanglement.metrics.sampling import Representation
-from disentanglement.metrics.sap_score import METRIC as SAP_SCORE
-from disentanglement.metrics.sap_score_validation import METRIC as SAP_SCORE_VALIDATION
-from disentanglement.metrics.strong_downstream_task import METRIC as STRONG_DOWNSTREAM_TASK
-from disentanglement.metrics.unified_score_validation import METRIC as UNIFIED_SCORE_VALIDATION
-from disentanglement.metrics.unified_scores import METRIC as UNIFIED_SCORES
-from disentanglement.metrics.unsupervised_metrics import METRIC as UNSUPERVISED_METRICS
+from disentanglement.metrics.sampling.points import Representation
+from disentanglement.metrics.scores.beta_vae_score import METRIC as BETA_VAE_SKLEARN
+from disentanglement.metrics.scores.dci import METRIC as DCI
+from disentanglement.metrics.scores.dci_validation import METRIC as DCI_VALIDATION
+from disentanglement.metrics.scores.downstream_task import METRIC as DOWNSTREAM_TASK
+from disentanglement.metrics.scores.factor_vae_score import METRIC as FACTOR_VAE_SCORE
+from disentanglement.metrics.scores.fairness import METRIC as FAIRNESS
+from disentanglement.metrics.scores.irs import METRIC as IRS
+from disentanglement.metrics.scores.mig import METRIC as MIG
+from disentanglement.metrics.scores.mig_validation import METRIC as MIG_VALIDATION
+from disentanglement.metrics.scores.modularity_explicitness import METRIC as MODULARITY_EXPLICITNESS
+from disentanglement.metrics.scores.reduced_downstream_task import METRIC as REDUCED_DOWNSTREAM_TASK
+from disentanglement.metrics.scores.sap_score import METRIC as SAP_SCORE
+from disentanglement.metrics.scores.sap_score_validation import METRIC as SAP_SCORE_VALIDATION
+from disentanglement.metrics.scores.strong_downstream_task import METRIC as STRONG_DOWNSTREAM_TASK
+from disentanglement.metrics.scores.unified_score_validation import METRIC as UNIFIED_SCORE_VALIDATION
+from disentanglement.metrics.scores.unified_scores import METRIC as UNIFIED_SCORES
+from disentanglement.metrics.scores.unsupervised_metrics import METRIC as UNSUPERVISED_METRICS
 from disentanglement.specs.metrics import MetricSpec
 
 METRICS: dict[str, Metric] = {

@@ -14,7 +14,7 @@ from disentanglement.errors import DisentanglementError, Interrupted, SpecError
 from disentanglement.metrics.catalog import evaluate_metric
 from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.progress import Progress, part_of, silent
-from disentanglement.metrics.sampling import GridRepresentation, Representation, Samples, SharedRepresentation
+from disentanglement.metrics.sampling.points import GridRepresentation, Representation, Samples, SharedRepresentation
 from disentanglement.metrics.scoring import read_metrics
 from disentanglement.specs.metrics import MetricSpec
 

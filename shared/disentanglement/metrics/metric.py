@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress
-from disentanglement.metrics.sampling import Representation
+from disentanglement.metrics.sampling.points import Representation
 
 
 class MetricResult(Protocol):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from disentanglement.metrics import dci_es, infomec, infomec_training, mcc, omes, review_scores, z_variance
-from disentanglement.metrics.dcimig import METRIC as DCIMIG
-from disentanglement.metrics.jemmig import METRIC as JEMMIG
-from disentanglement.metrics.med import METRIC as MED
 from disentanglement.metrics.metric import Metric
-from disentanglement.metrics.migsup import METRIC as MIGSUP
+from disentanglement.metrics.scores import dci_es, infomec, infomec_training, mcc, omes, review_scores, z_variance
+from disentanglement.metrics.scores.dcimig import METRIC as DCIMIG
+from disentanglement.metrics.scores.jemmig import METRIC as JEMMIG
+from disentanglement.metrics.scores.med import METRIC as MED
+from disentanglement.metrics.scores.migsup import METRIC as MIGSUP
 
 MODERN_METRICS: dict[str, Metric] = {
     "infomec_continuous": infomec.CONTINUOUS,

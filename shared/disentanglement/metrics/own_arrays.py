@@ -17,8 +17,8 @@ from disentanglement.metrics.arrays import (
     check_paired,
     check_same_columns,
 )
-from disentanglement.metrics.memory import computed_once, frozen
-from disentanglement.metrics.representations import FactorGrid
+from disentanglement.metrics.sampling.representations import FactorGrid
+from disentanglement.metrics.statistics.memory import computed_once, frozen
 from disentanglement.specs.base import Spec
 
 

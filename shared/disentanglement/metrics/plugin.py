@@ -17,7 +17,7 @@ from disentanglement.metrics.arrays import Codes, Factors, Points, check_usable
 from disentanglement.metrics.metric import Metric, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress
-from disentanglement.metrics.sampling import Representation, sample_points
+from disentanglement.metrics.sampling.points import Representation, sample_points
 from disentanglement.specs.base import Plugin
 from disentanglement.specs.sources import make
 

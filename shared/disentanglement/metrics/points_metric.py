@@ -11,7 +11,7 @@ from disentanglement.metrics.arrays import Points
 from disentanglement.metrics.metric import Metric, MetricResult, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress
-from disentanglement.metrics.sampling import Representation, sample_points
+from disentanglement.metrics.sampling.points import Representation, sample_points
 
 Compute = Callable[[Any, Points, int, Progress], MetricResult]
 """From (parameters, points, seed, progress)."""

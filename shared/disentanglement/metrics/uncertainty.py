@@ -19,13 +19,13 @@ from numpy.random import Generator, RandomState
 from numpy.typing import NDArray
 
 from disentanglement.metrics.arrays import Points, gap_to_second
-from disentanglement.metrics.code_classifiers import FactorClasses, fit_lines, predict
-from disentanglement.metrics.discretizer import discretize
+from disentanglement.metrics.classifiers.code_classifiers import FactorClasses, fit_lines, predict
 from disentanglement.metrics.metric import MetricResult
-from disentanglement.metrics.modularity_explicitness import modularity
 from disentanglement.metrics.own_arrays import OwnArrays
-from disentanglement.metrics.sampling import Representation, sample_points
-from disentanglement.metrics.sap_score import SMALLEST_VARIANCE
+from disentanglement.metrics.sampling.points import Representation, sample_points
+from disentanglement.metrics.scores.modularity_explicitness import modularity
+from disentanglement.metrics.scores.sap_score import SMALLEST_VARIANCE
+from disentanglement.metrics.statistics.discretizer import discretize
 from disentanglement.specs.metrics import MetricSpec
 from disentanglement.specs.steps import STANDARD_ERROR
 

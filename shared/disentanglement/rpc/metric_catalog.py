@@ -9,7 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from disentanglement.metrics.catalog import METRICS
 from disentanglement.metrics.metric import Needs
-from disentanglement.metrics.unified_scores import ALL_MATRICES
+from disentanglement.metrics.scores.unified_scores import ALL_MATRICES
 from disentanglement.rpc.modern_score_keys import MODERN_SCORE_KEYS
 from disentanglement.specs import MetricSpec, Spec
 from disentanglement.specs.canonical import contract_version

@@ -142,8 +142,8 @@ RelationMatrices = Annotated[tuple[RelationMatrix, ...], A_LIST, Field(min_lengt
 class UnifiedScores(Spec):
     """All aggregations of several code-factor matrices."""
 
-    num_train: Count
-    num_test: Count
+    num_train: Count = 10000
+    num_test: Count = 5000
     matrix_fns: RelationMatrices = ("importance_gbt_matrix", "mutual_information_matrix", "accuracy_svm_matrix")
     batch_size: Count = 16
     num_bins: Bins = 20

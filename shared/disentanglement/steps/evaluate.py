@@ -11,7 +11,7 @@ from disentanglement.errors import Interrupted, StepNotCommitted
 from disentanglement.metrics.catalog import evaluate_metric, find_metric
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress as Share
-from disentanglement.metrics.sampling import GridRepresentation, Samples, SharedRepresentation
+from disentanglement.metrics.sampling.points import GridRepresentation, Samples, SharedRepresentation
 from disentanglement.metrics.scoring import scores_of_arrays
 from disentanglement.metrics.uncertainty import with_standard_errors
 from disentanglement.specs import (

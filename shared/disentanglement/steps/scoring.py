@@ -20,7 +20,7 @@ from disentanglement.metrics.arrays import Codes, as_codes
 from disentanglement.metrics.engine import evaluate_metrics
 from disentanglement.metrics.metric import MetricResult
 from disentanglement.metrics.progress import Progress, part_of, silent
-from disentanglement.metrics.representations import GridRepresentation
+from disentanglement.metrics.sampling.representations import GridRepresentation
 from disentanglement.metrics.scoring import Outcome, read_metrics, score_arrays
 from disentanglement.metrics.uncertainty import with_standard_errors
 from disentanglement.specs.metrics import MetricSpec

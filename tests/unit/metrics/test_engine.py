@@ -11,7 +11,7 @@ from disentanglement.errors import DisentanglementError, Interrupted, MetricUnde
 from disentanglement.metrics import evaluate_metric, evaluate_metrics
 from disentanglement.metrics.arrays import Codes
 from disentanglement.metrics.catalog import METRICS
-from disentanglement.metrics.sampling import (
+from disentanglement.metrics.sampling.points import (
     FactorGrid,
     GridRepresentation,
     Samples,

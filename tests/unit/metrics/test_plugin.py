@@ -13,7 +13,7 @@ from plugin_files import plugin_files
 
 from disentanglement.errors import MetricUndefined, SpecError
 from disentanglement.metrics.catalog import evaluate_metric
-from disentanglement.metrics.sampling import FactorGrid, GridRepresentation, generate_batch_factor_code
+from disentanglement.metrics.sampling.points import FactorGrid, GridRepresentation, generate_batch_factor_code
 from disentanglement.metrics.scoring import score_arrays
 from disentanglement.specs import MetricSpec
 

@@ -14,16 +14,16 @@ from numpy.random import RandomState
 
 from disentanglement.errors import MetricUndefined, NotBuiltYet, SpecError
 from disentanglement.metrics.catalog import METRICS, evaluate_metric
-from disentanglement.metrics.dci import dci
 from disentanglement.metrics.metric import Needs
 from disentanglement.metrics.modern_catalog import MODERN_METRICS
-from disentanglement.metrics.sampling import (
+from disentanglement.metrics.sampling.points import (
     FactorGrid,
     GridRepresentation,
     Representation,
     generate_batch_factor_code,
     sample_points,
 )
+from disentanglement.metrics.scores.dci import dci
 from disentanglement.specs import parse_spec
 from disentanglement.specs.metrics import (
     BetaVaeSklearn,

@@ -17,7 +17,7 @@ from disentanglement.metrics import (
     score_arrays,
 )
 from disentanglement.metrics.catalog import METRICS
-from disentanglement.metrics.sampling import FactorGrid, GridRepresentation
+from disentanglement.metrics.sampling.points import FactorGrid, GridRepresentation
 from disentanglement.specs.metrics import FactorVaeScore, MetricSpec, Mig, SapScore
 
 GRID = FactorGrid((2, 3)).all_factors()

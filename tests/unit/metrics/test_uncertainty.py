@@ -9,11 +9,11 @@ from pytest import approx
 
 from disentanglement.metrics import evaluate_metric, mig
 from disentanglement.metrics.arrays import Codes, Points
-from disentanglement.metrics.factor_vae_score import FactorVaeScoreResult
-from disentanglement.metrics.information import entropies, mutual_information
 from disentanglement.metrics.own_arrays import OwnArrays
-from disentanglement.metrics.sampling import FactorGrid, GridRepresentation
+from disentanglement.metrics.sampling.points import FactorGrid, GridRepresentation
+from disentanglement.metrics.scores.factor_vae_score import FactorVaeScoreResult
 from disentanglement.metrics.scoring import score_metric
+from disentanglement.metrics.statistics.information import entropies, mutual_information
 from disentanglement.metrics.uncertainty import _resampled_information, of_share, with_standard_errors
 from disentanglement.specs.metrics import Dci, FactorVaeScore, MetricSpec, Mig, ModularityExplicitness, SapScore
 

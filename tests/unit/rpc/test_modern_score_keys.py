@@ -5,7 +5,7 @@ import pytest
 
 from disentanglement.metrics import GridRepresentation, evaluate_metric
 from disentanglement.metrics.modern_catalog import MODERN_METRICS
-from disentanglement.metrics.sampling import FactorGrid
+from disentanglement.metrics.sampling.points import FactorGrid
 from disentanglement.rpc.modern_score_keys import MODERN_SCORE_KEYS
 from disentanglement.specs.metrics import MetricSpec
 

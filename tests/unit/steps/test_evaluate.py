@@ -10,7 +10,7 @@ import tiny_steps
 from numpy.typing import NDArray
 
 from disentanglement.metrics.arrays import Codes
-from disentanglement.metrics.representations import GridRepresentation
+from disentanglement.metrics.sampling.representations import GridRepresentation
 from disentanglement.specs import EvaluateSpec, TrainSpec, canonical, parse_spec, step_key
 from disentanglement.steps import evaluate as module
 from disentanglement.steps.context import StepContext

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import disentanglement
 from disentanglement.errors import DisentanglementError, MetricUndefined, SpecError
 from disentanglement.metrics import evaluate_metric
-from disentanglement.metrics.sampling import GridRepresentation
+from disentanglement.metrics.sampling.points import GridRepresentation
 from disentanglement.specs.metrics import FactorVaeScore, MetricSpec, Mig
 from disentanglement.steps.scoring import onnx_encoder, open_images
 from disentanglement.storage.directory_store import DirectoryStore

@@ -1,0 +1,1 @@
+"""Points as metrics draw them, in the reference's order."""

@@ -1,0 +1,1 @@
+"""What several metrics compute of codes and factors."""
