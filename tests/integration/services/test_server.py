@@ -66,7 +66,7 @@ def at_loopback(address: str) -> str:
 
 def test_a_client_with_token_and_certificate_is_let_in(guarded: ServiceProcess, certificate: tuple[Path, Path]) -> None:
     with Client(at_loopback(guarded.address), TOKEN, tls_ca=certificate[0]) as client:
-        assert len(client.metrics()) == 17
+        assert "mig" in {metric.name for metric in client.metrics()}
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])

@@ -19,7 +19,7 @@ def test_models_are_shown_as_the_references_bindings(run: Any) -> None:
 def test_a_summary_says_what_a_study_holds_and_what_is_missing(run: Any) -> None:
     summary = run("study", "show", "fairness_study_v1", "--json").json
     assert (summary["models"], len(summary["cells"]), len(summary["metrics"])) == (12600, 42, 10)
-    assert "metric.fairness" in summary["missing"]
+    assert summary["missing"] == ["dataset.scream_dsprites"]
 
 
 @pytest.mark.parametrize("models", ["12600", "-1", "5-3", "a", ""])
