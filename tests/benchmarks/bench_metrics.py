@@ -1,6 +1,6 @@
 """Every metric of a study on a representation of dSprites' factors, beside scikit-learn and NumPy used plainly.
 
-Run: `python tests/benchmarks/bench_metrics.py [--metrics mig dci ...] [--rounds 3] [--whole]`. Codes are a table look-up,
+Run: `python tests/benchmarks/bench_metrics.py [--metrics mig ...] [--rounds 3] [--whole]`. Codes are a table look-up,
 ten noisy mixtures of the factors of all 737,280 points; both sides draw their points from it, with the published
 studies' numbers of points. Metrics by boosted trees take minutes on the other side, so they run there once; the rest
 `--rounds` times, interleaved, and the ratio is the median of ratios.
@@ -103,9 +103,7 @@ def whole_study() -> None:
     sampled = replace(mean, logvar_PD=np.full_like(mean.mean_PD, -2.0), noise=np.random.default_rng(0))
     metrics = STUDIES["unsupervised_study_v1"].spec.metrics
     spent = [seconds(partial(evaluate_metrics, metrics, data, 0)) for data in (mean, sampled)]
-    print(
-        f"{len(metrics)} metrics of the study: mean {spent[0]:.1f} s, sampled {spent[1]:.1f} s, {sum(spent):.1f} s in all"
-    )
+    print(f"{len(metrics)} metrics of the study: mean {spent[0]:.1f} s, sampled {spent[1]:.1f} s, {sum(spent):.1f} s")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from numpy.typing import ArrayLike
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from disentanglement.metrics.metric import MetricResult, Needs
 from disentanglement.metrics.own_arrays import OwnArrays
 from disentanglement.metrics.progress import Progress, part_of, silent
 from disentanglement.metrics.uncertainty import with_standard_errors
+from disentanglement.specs.base import OneOf
 from disentanglement.specs.metrics import MetricSpec
 
 Outcome = dict[str, float] | DisentanglementError
@@ -52,14 +53,28 @@ def score_arrays(
 
 
 def read_metrics(metrics: Iterable[str | MetricSpec]) -> dict[str, MetricSpec]:
-    """Specs by label; a bare word stands for its default parameters."""
-    specs: dict[str, MetricSpec] = {}
+    """Specs by name; a bare word stands for its default parameters.
+
+    A metric's name is its label, and where several share one, `label(field=value)` of the fields in which they differ.
+    """
+    specs: list[MetricSpec] = []
     for position, metric in enumerate(metrics):
         spec = _by_word(metric, f"metrics[{position}]") if isinstance(metric, str) else metric
-        if spec.label in specs:
+        if spec in specs:
             raise SpecError.of(f"metrics[{position}]", "each metric once", spec.label)
-        specs[spec.label] = spec
-    return specs
+        specs.append(spec)
+    return {_name(spec, specs): spec for spec in specs}
+
+
+def _name(spec: MetricSpec, among: Sequence[MetricSpec]) -> str:
+    alike = [dict(other.selected[1]) for other in among if other.label == spec.label]
+    own = dict(spec.selected[1])
+    told = [f"{field}={_short(own[field])}" for field in own if any(other[field] != own[field] for other in alike)]
+    return f"{spec.label}({', '.join(told)})" if told else spec.label
+
+
+def _short(value: object) -> object:
+    return value.label if isinstance(value, OneOf) else value
 
 
 def _by_word(word: str, field: str) -> MetricSpec:

@@ -85,7 +85,8 @@ def test_own_arrays_are_scored_whole_beside_built_in_metrics() -> None:
     seen: Any = outcomes["plugin_seen"]
     assert (seen["points"], seen["factors"]) == (12, factors_NK.sum())
     with pytest.raises(SpecError, match="each metric once"):
-        score_arrays(CODES, factors_NK, metrics=[own("Seen"), own("Seen", num_train=3)])
+        score_arrays(CODES, factors_NK, metrics=[own("Seen"), own("Seen")])
+    assert len(score_arrays(CODES, factors_NK, metrics=[own("Seen"), own("Seen", num_train=3)])) == 2
 
 
 @pytest.mark.parametrize("what", [3, {}, [["a", 1]], {"a": "high"}, {"a": None}])

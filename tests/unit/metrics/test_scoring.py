@@ -18,6 +18,7 @@ from disentanglement.metrics import (
 )
 from disentanglement.metrics.catalog import METRICS
 from disentanglement.metrics.sampling.points import FactorGrid, GridRepresentation
+from disentanglement.metrics.scoring import read_metrics
 from disentanglement.specs.metrics import FactorVaeScore, MetricSpec, Mig, SapScore
 
 GRID = FactorGrid((2, 3)).all_factors()
@@ -183,3 +184,17 @@ def test_arrays_of_the_caller_stay_writable_and_as_they_are() -> None:
     score_arrays(codes, factors, metrics=["mig", "dci"])
     codes[0, 0] = factors[0, 0] = 7
     assert (codes[1:] == CODES[1:]).all()
+
+
+def test_metrics_of_one_word_are_named_by_what_differs() -> None:
+    trees, logistic = (
+        MetricSpec.model_validate({"downstream_task": {"num_train": [10], "predictor": {word: {}}}})
+        for word in ("gradient_boosting_classifier", "logistic_regression_cv")
+    )
+    assert list(read_metrics([trees, "mig", logistic])) == [
+        "downstream_task(predictor=gradient_boosting_classifier)",
+        "mig",
+        "downstream_task(predictor=logistic_regression_cv)",
+    ]
+    with pytest.raises(SpecError, match=r"metrics\[1\]: wanted each metric once, got downstream_task"):
+        read_metrics([trees, trees])
