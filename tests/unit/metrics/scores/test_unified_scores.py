@@ -169,7 +169,8 @@ def test_merges_are_told_of_representations_and_not_of_arrays() -> None:
     grid = FactorGrid((2, 3))
     shown = GridRepresentation(grid, grid.all_factors() @ np.array([[1.0, 0.2], [0.3, 1.0]]))
     of_representation = evaluate_metric(spec, shown, 0).scores()
-    of_arrays = score_arrays(GRID + 0.0, GRID, metrics=[spec])["unified_scores"]
+    whole = MetricSpec(unified_scores=UnifiedScores(matrix_fns=(INFORMATION,)))
+    of_arrays = score_arrays(GRID + 0.0, GRID, metrics=[whole])["unified_scores"]
     assert isinstance(of_arrays, dict)
     assert {key for key in set(of_representation) - set(of_arrays) if "merge" not in key} == set()
     assert len(of_representation) == len(of_arrays) + 1
