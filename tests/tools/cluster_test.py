@@ -41,6 +41,10 @@ FOLDERS = "disentanglement-cluster-"
 ENDS_WITHIN_S = 10.0
 
 
+SPACE = 16 << 30
+"""Two nodes unpack 13 GB of images; a full disk shows itself only as a failed import."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs the stages; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -58,6 +62,10 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no such stage: {', '.join(unknown)}")
     if reason := kube_cluster.missing_programs() or container_engine.what_is_missing():
         sys.stderr.write(f"cluster-test: {reason}\n")
+        return 1
+    if (free := shutil.disk_usage(tempfile.gettempdir()).free) < SPACE:
+        room = f"{SPACE >> 30} GiB free in {tempfile.gettempdir()} (TMPDIR) for the images of two nodes"
+        sys.stderr.write(f"cluster-test: wanted {room}, got {free >> 30}\n")
         return 1
     with tempfile.TemporaryDirectory(prefix=FOLDERS) as folder:
         say(f"below {folder} (if this is killed: python tests/tools/cluster_test.py --clean {folder})")
