@@ -270,9 +270,9 @@ def _groups_below(name: str) -> list[tuple[int, str]]:
     """Process ids in the groups below one, with the path of each one's group."""
     found: dict[int, str] = {}
     for hierarchy in _hierarchies():
-        for path in (hierarchy / name).rglob("cgroup.procs"):
+        for folder, _, _ in os.walk(hierarchy / name):  # passes over groups that vanish meanwhile
             with suppress(OSError):
-                found.update({int(line): str(path.parent) for line in path.read_text().split()})
+                found.update({int(line): folder for line in (Path(folder) / "cgroup.procs").read_text().split()})
     return sorted(found.items())
 
 
