@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disentanglement.datasets.card import Factor
-from disentanglement.datasets.npz_file import Progress
+from disentanglement.datasets.images import Progress
 from disentanglement.errors import SpecError
 
 NUM_ELEVATIONS, NUM_AZIMUTHS, NUM_CARS = 4, 24, 183

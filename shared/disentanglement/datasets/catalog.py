@@ -31,8 +31,7 @@ from disentanglement.datasets.dsprites_variants import (
 )
 from disentanglement.datasets.dummy_data import DummyData
 from disentanglement.datasets.ground_truth import GridData
-from disentanglement.datasets.images import Encoding, Stored, StoredImages
-from disentanglement.datasets.npz_file import Progress
+from disentanglement.datasets.images import Encoding, Progress, Stored, StoredImages
 from disentanglement.errors import CorruptArtifact, NotBuiltYet, SpecError
 
 
@@ -238,6 +237,6 @@ def make_card(name: str, images: StoredImages, *, origin: Origin, sha256: str, s
         licence=entry.licence if origin is Origin.RELEASED else OWN_LICENCE,
         citation=entry.citation,
     )
-    if not entry.size and len(images) != entry.num_images:
-        raise SpecError.of(f"{name}: images", f"{entry.num_images}, one per combination", len(images))
+    if entry.open is not DummyData and len(images) != entry.num_images:  # whose pool may be of any size
+        raise SpecError.of(f"{name}: images", f"{entry.num_images}, one per combination that is stored", len(images))
     return card

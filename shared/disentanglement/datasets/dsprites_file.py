@@ -23,7 +23,8 @@ from disentanglement.datasets.dsprites import (
     latents_classes,
     value_tables,
 )
-from disentanglement.datasets.npz_file import IMAGES_PER_CHUNK, Member, Progress, open_archive, open_member
+from disentanglement.datasets.images import Progress
+from disentanglement.datasets.npz_file import IMAGES_PER_CHUNK, Member, open_archive, open_member
 from disentanglement.errors import SpecError
 
 IMGS, CLASSES, VALUES = "imgs", "latents_classes", "latents_values"

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from disentanglement.datasets.dsprites import ELLIPSE, HEIGHT, NUM_IMAGES, SIZES, SQUARE, WIDTH, value_tables
-from disentanglement.datasets.npz_file import Progress
+from disentanglement.datasets.images import Progress
 
 Mask = NDArray[np.uint8]
 

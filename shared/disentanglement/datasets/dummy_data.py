@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from disentanglement.datasets.factor_space import Factors
 from disentanglement.datasets.ground_truth import GridData, Observations, Rows
-from disentanglement.datasets.npz_file import Progress
+from disentanglement.datasets.images import Progress
 
 POOL_SIZE = 512
 POOL_SEED = 0

@@ -5,6 +5,7 @@ Shapes: P stored images, N rows asked for, H, W, C image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -19,6 +20,8 @@ Encoding = Literal["packed_bits", "uint8", "int16"]
 Stored = NDArray[np.integer[Any]]
 DTYPES: dict[Encoding, type[np.integer[Any]]] = {"packed_bits": np.uint8, "uint8": np.uint8, "int16": np.int16}
 Rows = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+"""(images done, images in all)."""
 BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, ArithmeticError, RecursionError, MemoryError)
 """What NumPy may raise on the header of a damaged `.npy` file, which it parses as a Python literal."""
 

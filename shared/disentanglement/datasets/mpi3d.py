@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disentanglement.datasets.card import Factor
-from disentanglement.datasets.npz_file import Progress, copy_images, open_archive, open_member
+from disentanglement.datasets.images import Progress
+from disentanglement.datasets.npz_file import copy_images, open_archive, open_member
 
 NAMES = ("object_color", "object_shape", "object_size", "camera_height", "background_color", "first_dof", "second_dof")
 SIMULATED_SIZES = (4, 4, 2, 3, 3, 40, 40)

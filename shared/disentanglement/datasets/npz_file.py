@@ -6,7 +6,7 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
-from disentanglement.datasets.images import BAD_HEADER
+from disentanglement.datasets.images import BAD_HEADER, Progress
 from disentanglement.errors import SpecError
 
 IMAGES_PER_CHUNK = 4096
@@ -27,8 +27,6 @@ DAMAGE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
 )  # fmt: skip
 """What reading a damaged archive may raise."""
-Progress = Callable[[int, int], None]
-"""(images done, images in all)."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disentanglement.datasets.npz_file import IMAGES_PER_CHUNK, Progress, copy_images, open_archive, open_member
+from disentanglement.datasets.images import Progress
+from disentanglement.datasets.npz_file import IMAGES_PER_CHUNK, copy_images, open_archive, open_member
 from disentanglement.datasets.shapes3d import SHAPE, SIZES, labels
 from disentanglement.errors import SpecError
 

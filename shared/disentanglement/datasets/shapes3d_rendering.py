@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from disentanglement.datasets.npz_file import Progress
+from disentanglement.datasets.images import Progress
 from disentanglement.datasets.shapes3d import CAPSULE, CUBE, CYLINDER, SHAPE, SIZES, SPHERE, value_tables
 
 Vectors = NDArray[np.float64]

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from disentanglement.datasets.card import Factor
 from disentanglement.datasets.factor_space import FactorSpace
-from disentanglement.datasets.npz_file import Progress, read_exactly
+from disentanglement.datasets.images import Progress
+from disentanglement.datasets.npz_file import read_exactly
 from disentanglement.errors import SpecError
 
 SPLITS = ("5x46789x9x18x6x2x96x96-training", "5x01235x9x18x6x2x96x96-testing")

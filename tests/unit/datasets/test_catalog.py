@@ -121,7 +121,7 @@ def test_a_card_of_a_data_set_that_is_not_built_yet_is_not_opened(pool: Path, tm
 
 def test_a_grid_must_have_an_image_for_each_combination() -> None:
     images = StoredImages(PACKED, "packed_bits")
-    with pytest.raises(SpecError, match="wanted 737280, one per combination, got 2"):
+    with pytest.raises(SpecError, match="wanted 737280, one per combination that is stored, got 2"):
         make_card("dsprites_full", images, origin=Origin.RENDERED, sha256="0" * 64, size=1, note="")
 
 

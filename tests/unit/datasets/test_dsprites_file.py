@@ -18,7 +18,7 @@ from disentanglement.datasets import dsprites_file
 from disentanglement.datasets.card import Origin
 from disentanglement.datasets.dsprites import latents_classes
 from disentanglement.datasets.dsprites_file import is_released_file, read_released, says_rendered, write_released
-from disentanglement.datasets.npz_file import Progress
+from disentanglement.datasets.images import Progress
 from disentanglement.errors import SpecError
 
 NUM = 40

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dsprites_like import small_data
 from hypothesis import given
 from hypothesis.strategies import integers
 from numpy.random import RandomState
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from disentanglement.errors import SpecError
 from disentanglement.metrics.arrays import Codes, Factors
 from disentanglement.metrics.sampling import points as sampling
+from disentanglement.metrics.sampling.batches import draw_batches
 from disentanglement.metrics.sampling.points import (
     FactorGrid,
     GridRepresentation,
@@ -148,3 +150,17 @@ def test_how_many_points_are_looked_up_at_once_changes_nothing(per_gather: int) 
         pieces = variances_at_fixed_factors(sampled(np.zeros_like(CODES)), 8, RandomState(7), 5)
     assert (pieces.factor_M == whole.factor_M).all()
     assert (pieces.variance_MD == whole.variance_MD).all()
+
+
+@pytest.mark.parametrize("name", ["color_dsprites", "noisy_dsprites", "abstract_dsprites"])
+def test_batches_of_data_that_are_drawn_follow_the_reference_pixels_included(name: str) -> None:
+    """Batch by batch: the fixed factor, all factors, then what the reference draws to render them."""
+    data, rs, hand = small_data(name), RandomState(3), RandomState(3)
+    batches = draw_batches(data, 4, 5, rs, keep_one_fixed=True)
+    for batch, fixed in enumerate(batches.fixed_M):
+        assert fixed == hand.randint(len(data.factor_sizes))
+        factors_BK = data.sample_factors(5, hand)
+        factors_BK[:, fixed] = factors_BK[0, fixed]
+        data.sample_observations_from_factors(factors_BK, hand)
+        np.testing.assert_array_equal(batches.factors_NK[5 * batch : 5 * batch + 5], factors_BK)
+    assert rs.randint(2**32) == hand.randint(2**32)
